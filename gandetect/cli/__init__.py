@@ -1,0 +1,49 @@
+"""The command line: one thin file per subcommand, imported only when it is called.
+
+`gandetect --help` must answer at once, so nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+SUBCOMMANDS = {
+    "screen": "Screen images and video for generated content.",
+    "fit": "Train a detector from folders, or from photographs alone.",
+    "evaluate": "Measure a detector on labelled folders.",
+    "profile": "Plot the mean spectral profiles of folders.",
+    "info": "Show versions, build, and the model that ships.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports one only to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(SUBCOMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in SUBCOMMANDS:
+            return None
+        command = importlib.import_module(f"gandetect.cli.{name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(SUBCOMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with:  gandetect screen FOLDER --report report.html",
+)
+@click.version_option(package_name="gandetect")
+def main() -> None:
+    """Find the traces that up-sampling leaves in generated images and video.
+
+    Exit codes: 0 done, 1 done but some inputs failed, 2 bad usage, 3 nothing could be done.
+    """
