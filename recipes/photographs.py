@@ -168,7 +168,8 @@ def download(packages: list[str], folder: Path) -> Path:
     if not all(found.values()):
         state = ", ".join(f"{tool}: {path or 'not found'}" for tool, path in found.items())
         raise SystemExit(
-            f"The photographs come from Debian packages, which need apt-get and dpkg-deb ({state}).\n"
+            "The photographs come from Debian packages, for which this needs apt-get and dpkg-deb "
+            f"({state}).\n"
             "Run this on Debian (a container of debian:stable will do), or fetch these packages "
             f"yourself and pass --debs FOLDER: {', '.join(packages)}"
         )
