@@ -1,0 +1,169 @@
+"""Every op in pure torch: the oracle of the tests, and what runs where no kernel was compiled.
+
+Same arguments and results as `torch.ops.gandetect.*`. Sums run in float64, so the only float32
+error is that of the transform. uint8 images are shifted by 128 before a float32 transform and the
+DC coefficient is set from the exact sum: the large mean would otherwise cost the faint corner bins
+two decimal digits.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .conventions import LOG, LOG_AMPLITUDE, MAGNITUDE, POWER, column_weights
+
+GREY_WEIGHTS = (0.299, 0.587, 0.114)
+UINT8_SHIFT = 128.0
+
+
+def hann(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Periodic Hann window 0.5 - 0.5 cos(2 pi k/n), (n,)."""
+    k = torch.arange(n, dtype=torch.float64, device=device)
+    return (0.5 - 0.5 * torch.cos(2 * torch.pi * k / n)).to(dtype)
+
+
+def hann_power(height: int, width: int) -> float:
+    """mean(h_H^2) mean(h_W^2), by which windowed power is divided; 3/8 per side above two."""
+
+    def mean_square(n: int) -> float:
+        return float(hann(n, torch.float64, torch.device("cpu")).square().mean())
+
+    return mean_square(height) * mean_square(width)
+
+
+def grey_planes(images: Tensor, round_grey: bool, dtype: torch.dtype) -> Tensor:
+    """(N, C, H, W) to (N, H, W) in the images' own scale."""
+    if images.shape[1] == 1:
+        return images[:, 0].to(dtype)
+    if round_grey and images.dtype == torch.uint8:
+        red, green, blue = images.int().unbind(1)
+        return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).to(dtype)
+    red, green, blue = images.to(dtype).unbind(1)
+    r, g, b = GREY_WEIGHTS
+    return r * red + g * green + b * blue
+
+
+def windowed(grey: Tensor) -> Tensor:
+    """(g - mean g) h_H h_W for planes (N, H, W)."""
+    height, width = grey.shape[-2:]
+    rows = hann(height, grey.dtype, grey.device)
+    columns = hann(width, grey.dtype, grey.device)
+    mean = grey.double().mean((-2, -1), keepdim=True).to(grey.dtype)
+    return (grey - mean) * rows[:, None] * columns
+
+
+def half_spectrum(
+    images: Tensor, round_grey: bool, input_gain: float, input_offset: float, hann_window: bool
+) -> Tensor:
+    """(N, C, H, W) to the scaled half spectrum (N, H, W//2+1)."""
+    dtype = torch.float64 if images.dtype == torch.float64 else torch.float32
+    grey = grey_planes(images, round_grey, dtype)
+    height, width = grey.shape[-2:]
+    if hann_window:
+        # On a side of one or two samples the window, and then the power it passes, can be zero.
+        scale = hann_power(height, width) ** -0.5 if hann_power(height, width) > 0 else 0.0
+        return torch.fft.rfft2(windowed(grey * input_gain)) * scale
+    if images.dtype != torch.uint8:
+        spectrum = torch.fft.rfft2(grey * input_gain)
+        if input_offset:
+            spectrum[:, 0, 0] += input_offset * height * width
+        return spectrum
+    exact = grey_planes(images, round_grey, torch.float64).sum((-2, -1))
+    spectrum = torch.fft.rfft2((grey - UINT8_SHIFT) * input_gain)
+    spectrum[:, 0, 0] = (exact * input_gain + input_offset * height * width).to(dtype)
+    return spectrum
+
+
+def value_of(spectrum: Tensor, mode: int, gain: float, eps: float) -> Tensor:
+    """The scalar f of each complex coefficient; see `conventions.Value`."""
+    if mode == LOG_AMPLITUDE:
+        return gain * torch.log((spectrum.real + eps).square() + spectrum.imag.square())
+    power = spectrum.real.square() + spectrum.imag.square()
+    if mode == POWER:
+        return gain * power
+    if mode == MAGNITUDE:
+        return gain * torch.sqrt(power)
+    assert mode == LOG
+    return gain * torch.log(power + eps)
+
+
+def value_derivative(spectrum: Tensor, mode: int, gain: float, eps: float) -> Tensor:
+    """df/dRe + i df/dIm of each coefficient, zero where a magnitude has none."""
+    if mode == POWER:
+        return 2 * gain * spectrum
+    if mode == LOG_AMPLITUDE:
+        shifted = spectrum + eps
+        return 2 * gain * shifted / (shifted.real.square() + shifted.imag.square())
+    power = spectrum.real.square() + spectrum.imag.square()
+    if mode == LOG:
+        return 2 * gain * spectrum / (power + eps)
+    safe = torch.where(power > 0, power, 1.0)
+    return gain * spectrum * torch.where(power > 0, safe.rsqrt(), 0.0)
+
+
+def azimuthal_average(
+    spectrum: Tensor, maps: Tensor, inverse_counts: Tensor, width: int, folded: bool
+) -> Tensor:
+    """Means over bins: (N, H, V) real to (N, K)."""
+    n, bins = spectrum.shape[0], inverse_counts.numel()
+    weights = column_weights(width, spectrum.shape[-1], folded).to(spectrum.device)
+    weighted = (spectrum.double() * weights).reshape(n, -1)
+    sums = weighted.new_zeros(n, bins + 2)
+    for bin_map in maps:
+        sums.index_add_(1, bin_map.reshape(-1).long() + 1, weighted)
+    return (sums[:, 1:-1] * inverse_counts).to(spectrum.dtype)
+
+
+def azimuthal_spread(
+    profile: Tensor, maps: Tensor, inverse_counts: Tensor, width: int, folded: bool
+) -> Tensor:
+    """Adjoint of `azimuthal_average`: (N, K) to (N, H, V)."""
+    weights = column_weights(width, maps.shape[-1], folded).to(profile.device)
+    padded = torch.nn.functional.pad(profile.double() * inverse_counts, (1, 1))
+    spread = sum(padded[:, bin_map.long() + 1] for bin_map in maps)
+    assert isinstance(spread, Tensor)
+    return (spread * weights).to(profile.dtype)
+
+
+def row_means(values: Tensor, width: int) -> Tensor:
+    """(N, H, V) half-plane values to means over the full plane's rows 0..H//2."""
+    height, columns = values.shape[-2:]
+    weights = column_weights(width, columns, True).to(values.device)
+    means = (values.double() * weights).sum(-1) / width
+    u = torch.arange(height // 2 + 1, device=values.device)
+    return ((means[:, u] + means[:, (height - u) % height]) / 2).to(values.dtype)
+
+
+def column_means(values: Tensor) -> Tensor:
+    """(N, H, V) half-plane values to means over columns 0..W//2."""
+    return values.double().mean(-2).to(values.dtype)
+
+
+def spectral_means(
+    images: Tensor,
+    maps: Tensor,
+    inverse_counts: Tensor,
+    folded: bool,
+    round_grey: bool,
+    input_gain: float,
+    input_offset: float,
+    hann: bool,
+    value: int,
+    value_gain: float,
+    eps: float,
+    azimuthal: bool,
+    rows: bool,
+    columns: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Un-normalized means of f(F): (N, K), (N, H//2+1), (N, W//2+1) and f at DC, (N,)."""
+    width = images.shape[-1]
+    spectrum = half_spectrum(images, round_grey, input_gain, input_offset, hann)
+    values = value_of(spectrum, value, value_gain, eps)
+    none = values.new_empty(values.shape[0], 0)
+    return (
+        azimuthal_average(values, maps, inverse_counts, width, folded) if azimuthal else none,
+        row_means(values, width) if rows else none.clone(),
+        column_means(values) if columns else none.clone(),
+        values[:, 0, 0].clone(),
+    )
