@@ -1,0 +1,42 @@
+"""Detection: features, estimators, calibration, the model file, simulation and evaluation.
+
+Scoring needs torch alone. `SpectralProfile` and `SpectralDetector` need scikit-learn (the extra
+`train`) and are imported when first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+from gandetect.detect.calibration import Thresholds
+from gandetect.detect.features import FeatureSpec, extract
+from gandetect.detect.model import Model
+from gandetect.detect.tiles import cut_tiles
+
+SHIPPED = "upsampling-v1.safetensors"
+
+__all__ = [
+    "FeatureSpec",
+    "Model",
+    "SpectralDetector",
+    "SpectralProfile",
+    "Thresholds",
+    "cut_tiles",
+    "extract",
+    "load_shipped",
+]
+
+
+def load_shipped() -> Model:
+    """The detector that comes with the package; its card is beside it, as `upsampling-v1.md`."""
+    with resources.as_file(resources.files("gandetect.models") / SHIPPED) as path:
+        return Model.load(path)
+
+
+def __getattr__(name: str) -> Any:
+    if name in {"SpectralDetector", "SpectralProfile"}:
+        from gandetect.detect import estimators
+
+        return getattr(estimators, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,254 @@
+"""The model file: one `.safetensors`, plain arrays and a JSON card, nothing that can run code.
+
+The card and the arrays are covered by one SHA-256 inside the file, so that an edit or a damaged
+byte is refused. It is no signature: whoever means harm can compute it anew. `Model.sha256`, of the
+whole file, is what to publish and to compare.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from gandetect.detect import scorers
+from gandetect.detect.calibration import CONFIDENCE, Thresholds, choose_thresholds
+from gandetect.detect.features import FeatureSpec, extract
+from gandetect.detect.tiles import MAX_TILES, central_square
+from gandetect.media import LUMA_DEFINITION
+
+FORMAT_VERSION = 1
+MAX_BYTES = 64 * 2**20
+MIN_SIDE = 32
+# Features are float32 sums; implementations of one convention differ by less than this (log units).
+PROBE_TOLERANCE = 1e-2
+_CALIBRATION = ("calibration.platt", "calibration.real", "calibration.generated")
+_METADATA_KEY = "gandetect"
+
+
+class Model:
+    """A fitted detector: scores luma tiles with torch alone.
+
+    `card`: what the model is, was trained on and measured at, as plain JSON values. `arrays`: the
+    scorer's arrays, and `calibration.platt` (slope, intercept), `calibration.real` and
+    `calibration.generated` (sorted out-of-fold scores, one independent image each). `sha256`: of
+    the file it was loaded from or saved to, else "".
+    """
+
+    def __init__(
+        self, arrays: Mapping[str, Tensor], card: dict[str, Any], sha256: str = ""
+    ) -> None:
+        self.arrays = {name: array.contiguous() for name, array in arrays.items()}
+        self.card = card
+        self.sha256 = sha256
+        _check(self.arrays, card)
+        self.spec = FeatureSpec.from_dict(card["features"])
+        self.name: str = card["name"]
+        self.kind: str = card["kind"]
+        self.tile: int = card["tile"]
+        self.min_side: int = card["min_side"]
+
+    @classmethod
+    def create(
+        cls,
+        name: str,
+        classifier: str,
+        kind: str,
+        spec: FeatureSpec,
+        arrays: Mapping[str, Tensor],
+        *,
+        tile: int,
+        platt: tuple[float, float],
+        real_scores: Tensor,
+        generated_scores: Tensor,
+        details: Mapping[str, Any] | None = None,
+    ) -> Model:
+        """A model from fitted parts; `details` (JSON values) joins the card."""
+        card = {
+            "format_version": FORMAT_VERSION,
+            "name": name,
+            "classifier": classifier,
+            "kind": kind,
+            "features": spec.to_dict(),
+            "luma": LUMA_DEFINITION,
+            "tile": tile,
+            "min_side": MIN_SIDE,
+            "max_tiles": MAX_TILES,
+            **(details or {}),
+        }
+        calibration = {
+            "calibration.platt": torch.tensor(platt, dtype=torch.float64),
+            "calibration.real": real_scores.double().sort().values,
+            "calibration.generated": generated_scores.double().sort().values,
+            "probe": _probe(spec),
+        }
+        # One round trip, so that the card in memory is the card that will be read.
+        return cls({**arrays, **calibration}, json.loads(json.dumps(card)))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Model:
+        """Read a model file.
+
+        Raises ValueError where the file is no model, was changed, is larger than `MAX_BYTES`, has
+        an unknown format version, or was made with another convention or luma than the installed
+        ones.
+        """
+        path = Path(path)
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise ValueError(f"{path}: {size} bytes; a model file has at most {MAX_BYTES}")
+        data = path.read_bytes()
+        arrays, card, digest = _parse(data, path)
+        if digest != _digest(arrays, card):
+            raise ValueError(f"{path}: its content was changed after it was saved; get it anew")
+        try:
+            return cls(arrays, card, hashlib.sha256(data).hexdigest())
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    def save(self, path: str | Path) -> None:
+        """Write the model file, the same bytes every time, and set `sha256`."""
+        document = {"card": self.card, "content_sha256": _digest(self.arrays, self.card)}
+        # One metadata key: safetensors keeps the order of one, not of several.
+        data = safetensors.torch.save(self.arrays, {_METADATA_KEY: _canonical(document)})
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        self.sha256 = hashlib.sha256(data).hexdigest()
+
+    def features(self, images: Tensor) -> Tensor:
+        """Features (N, F) float32 of luma `images` (N, H, W), uint8 or floating 0..255.
+
+        A rectangle is cut to its central even square. Raises ValueError below `min_side`.
+        """
+        if images.ndim != 3:
+            raise ValueError(f"images of shape {tuple(images.shape)} given; want (N, H, W)")
+        squares = central_square(images)
+        if squares.shape[-1] < self.min_side:
+            raise ValueError(
+                f"images of {images.shape[1]}x{images.shape[2]} pixels given; "
+                f"{self.name} needs at least {self.min_side}x{self.min_side}"
+            )
+        return extract(squares, self.spec)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits (N,) float32 of luma `images` (N, H, W); an image scores the mean of its tiles."""
+        return self.score_features(self.features(images))
+
+    def score_features(self, features: Tensor) -> Tensor:
+        """Logits (N,) float32 of `features` (N, F)."""
+        return scorers.SCORERS[self.kind](self.arrays, features.cpu()).float()
+
+    def probability(self, logits: Tensor | float) -> Tensor:
+        """Calibrated p(generated) of image `logits`, for classes equally frequent."""
+        slope, intercept = self.arrays["calibration.platt"].tolist()
+        return torch.sigmoid(slope * torch.as_tensor(logits, dtype=torch.float32) + intercept)
+
+    def thresholds(
+        self, fpr: float = 0.05, *, confidence: float = CONFIDENCE, certify: bool = True
+    ) -> Thresholds:
+        """The two thresholds for a largest false-alarm rate `fpr`; see `choose_thresholds`."""
+        return choose_thresholds(
+            self.arrays["calibration.real"].numpy(),
+            self.arrays["calibration.generated"].numpy(),
+            fpr,
+            confidence=confidence,
+            certify=certify,
+        )
+
+    def verdict(self, logit: float, thresholds: Thresholds) -> str:
+        """One of "real", "generated", "inconclusive" for an image's logit."""
+        return thresholds.verdict(logit)
+
+    def contributions(self, images: Tensor) -> Tensor:
+        """What each feature adds to the logit (N, F), which is their sum and `bias`.
+
+        Linear models only; ValueError for others.
+        """
+        self._require_linear()
+        return scorers.contributions(self.arrays, self.features(images)).float()
+
+    @property
+    def bias(self) -> float:
+        """The logit of the mean real: what `contributions` leave out. Linear models only."""
+        self._require_linear()
+        return float(self.arrays["bias"])
+
+    def _require_linear(self) -> None:
+        if self.kind != "linear":
+            raise ValueError(f"{self.name} is no linear model; only those split into contributions")
+
+    @property
+    def classifier(self) -> str:
+        """The name `fit` was given: logistic, svm, forest or kmeans."""
+        return str(self.card["classifier"])
+
+
+def _check(arrays: Mapping[str, Tensor], card: dict[str, Any]) -> None:
+    """Refuse what this version cannot score as it was meant; raises ValueError."""
+    version = card.get("format_version")
+    if version != FORMAT_VERSION:
+        raise ValueError(f"format version {version}; this gandetect reads version {FORMAT_VERSION}")
+    if card["luma"] != LUMA_DEFINITION:
+        raise ValueError(
+            f"made for the luma {card['luma']!r}, installed is {LUMA_DEFINITION!r}: fit it again"
+        )
+    kind = card["kind"]
+    if kind not in scorers.SCORERS:
+        raise ValueError(f"unknown kind {kind!r}; known: {sorted(scorers.SCORERS)}")
+    wanted = {*scorers.ARRAY_NAMES[kind], *_CALIBRATION, "probe"}
+    if set(arrays) != wanted:
+        raise ValueError(f"arrays {sorted(arrays)}; a {kind} model has {sorted(wanted)}")
+    if not all(torch.isfinite(array).all() for array in arrays.values()):
+        raise ValueError("arrays hold values that are not finite")
+    _check_convention(FeatureSpec.from_dict(card["features"]), arrays["probe"])
+
+
+def _check_convention(spec: FeatureSpec, recorded: Tensor) -> None:
+    """The name of a convention promises little; the features of one fixed image promise all."""
+    current = _probe(spec)
+    same = current.shape == recorded.shape and torch.allclose(
+        current, recorded, rtol=1e-4, atol=PROBE_TOLERANCE
+    )
+    if not same:
+        raise ValueError(
+            f"its features do not match the installed convention {spec.convention!r}: fit it again"
+        )
+
+
+def _probe(spec: FeatureSpec) -> Tensor:
+    """Features (F,) of the pattern (7x + 13y + xy) mod 256 on 64² pixels."""
+    y, x = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
+    return extract(((7 * x + 13 * y + x * y) % 256).to(torch.uint8)[None], spec)[0]
+
+
+def _parse(data: bytes, path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
+    """Arrays, card and recorded digest of a model file's bytes; ValueError where it is none."""
+    try:
+        arrays = safetensors.torch.load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        document = json.loads(header["__metadata__"][_METADATA_KEY])
+        return arrays, document["card"], document["content_sha256"]
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not a gandetect model file ({error})") from error
+
+
+def _digest(arrays: Mapping[str, Tensor], card: dict[str, Any]) -> str:
+    """SHA-256 over the card and every array's name, type, shape and bytes."""
+    digest = hashlib.sha256(_canonical(card).encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"\n{name} {array.dtype} {tuple(array.shape)}\n".encode())
+        digest.update(array.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _canonical(document: dict[str, Any]) -> str:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
