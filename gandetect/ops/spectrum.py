@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -13,7 +14,6 @@ from . import _register  # noqa: F401  (registers the ops)
 from .conventions import (
     CONVENTIONS,
     CUTOFFS,
-    LOG_AMPLITUDE,
     NORMALIZATIONS,
     PROJECTIONS,
     VALUES,
@@ -25,6 +25,7 @@ from .conventions import (
 )
 
 _MAX_PIXELS = 2**31 - 1
+T = TypeVar("T")
 
 
 def spectral_profile(
@@ -295,7 +296,7 @@ def _member(argument: str, name: str, allowed: Sequence[str]) -> str:
     return name
 
 
-def _choice(argument: str, name: str, table: dict) -> Convention:  # type: ignore[type-arg]
+def _choice(argument: str, name: str, table: Mapping[str, T]) -> T:
     return table[_member(argument, name, tuple(table))]
 
 
@@ -305,7 +306,6 @@ def _scalar(convention: Convention, value: str | None, height: int, width: int) 
         return scalar
     # An orthonormal transform divides P by H W, which every value mode here turns into a gain.
     power = 1.0 / (height * width)
-    assert isinstance(scalar, Value) and scalar.mode != LOG_AMPLITUDE
     if scalar.mode == VALUES["log"].mode:
         raise ValueError(
             f"value='log' is not defined for convention {convention.name!r}; "
