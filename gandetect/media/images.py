@@ -1,0 +1,152 @@
+"""Still images to luma.
+
+JPEG files give their own Y plane (simplejpeg); everything else goes through Pillow to grey with
+Pillow's .299/.587/.114 weights. Orientation tags are left alone on purpose: turning a picture by
+90 degrees swaps its rows and columns and changes nothing else in a power spectrum, and the pixels
+as decoded are the evidence. Alpha is dropped, not blended, for the same reason.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import simplejpeg
+import torch
+
+from gandetect.media.luma import MAX_PIXELS, Luma, MediaError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_MAX_JPEG_BYTES = 1 << 28
+_JPEG_MAGIC = b"\xff\xd8\xff"
+
+# Only formats that Pillow decodes by itself: EPS, for one, would start another program.
+_PILLOW_FORMATS = (
+    "PNG", "JPEG", "MPO", "GIF", "WEBP", "AVIF", "TIFF", "BMP", "DIB", "JPEG2000", "PPM", "QOI",
+)  # fmt: skip
+
+
+def read_luma(source: str | bytes | os.PathLike[str]) -> Luma:
+    """Decode one still image, from a path or from the bytes of a file, to its luma, (H, W).
+
+    JPEG: the Y plane, uint8. 16-bit grey: uint16 with bit_depth 16. Everything else: grey, uint8,
+    by (19595 R + 38470 G + 7471 B + 32768) >> 16, palettes resolved, CMYK converted, alpha dropped;
+    of an animation the first picture, with `n_frames` saying how many there are. 16-bit color is
+    read by its upper 8 bits.
+
+    Raises MediaError with a reason: `empty`, `truncated`, `corrupt`, `too_large` (more than
+    MAX_PIXELS), `unsupported` (not an image, or of a kind without a stated range), `unreadable`.
+    """
+    try:
+        if isinstance(source, bytes):
+            return _decode(io.BytesIO(source), len(source))
+        with open(Path(source), "rb") as file:
+            return _decode(file, os.fstat(file.fileno()).st_size)
+    except MemoryError as error:
+        raise MediaError("too_large", "the image does not fit into memory") from error
+    except OSError as error:
+        raise MediaError("unreadable", f"cannot read the file: {error.strerror}") from error
+
+
+def _decode(file: Any, size: int) -> Luma:
+    if size == 0:
+        raise MediaError("empty", "the file is empty")
+    if file.read(len(_JPEG_MAGIC)) == _JPEG_MAGIC:
+        luma = _decode_jpeg(file, size)
+        if luma is not None:
+            return luma
+    file.seek(0)
+    return _decode_pillow(file)
+
+
+def _decode_jpeg(file: Any, size: int) -> Luma | None:
+    """The Y plane of a JPEG file, or None for the few kinds that are Pillow's business."""
+    if size > _MAX_JPEG_BYTES:
+        raise MediaError("too_large", f"the JPEG file has {size} bytes, limit {_MAX_JPEG_BYTES}")
+    file.seek(0)
+    data = file.read()
+    try:
+        height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data)
+    except ValueError:
+        return None
+    _check_size(width, height)
+    if colorspace in ("CMYK", "YCCK"):
+        return None
+    try:
+        pixels = simplejpeg.decode_jpeg(data, colorspace="GRAY")
+    except ValueError as error:
+        raise _named(error) from error
+    return Luma(torch.from_numpy(pixels[:, :, 0]))
+
+
+def _decode_pillow(file: Any) -> Luma:
+    from PIL import Image, UnidentifiedImageError
+
+    Image.init()
+    formats = [name for name in _PILLOW_FORMATS if name in Image.OPEN]
+    try:
+        with warnings.catch_warnings():
+            # Our own limit is checked below; Pillow's metadata warnings say nothing about pixels.
+            warnings.simplefilter("ignore")
+            with Image.open(file, formats=formats) as image:
+                _check_size(*image.size)
+                n_frames = int(getattr(image, "n_frames", 1))
+                image.draft("L", image.size)
+                return _to_luma(image, n_frames)
+    except MediaError:
+        raise
+    except UnidentifiedImageError as error:
+        raise MediaError("unsupported", "not an image of a supported format") from error
+    except Image.DecompressionBombError as error:
+        raise MediaError("too_large", str(error)) from error
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Pillow's plugins raise whatever a broken header makes them trip over: SyntaxError,
+        # struct.error, KeyError, ZeroDivisionError were all seen.
+        raise _named(error) from error
+
+
+def _to_luma(image: Image.Image, n_frames: int) -> Luma:
+    """Grey of an opened image; forces the decode, so every error of the data surfaces here."""
+    mode = image.mode
+    if mode.startswith("I"):
+        return _integer_luma(image, n_frames)
+    if mode == "F":
+        raise MediaError("unsupported", "floating-point pixels have no stated range")
+    if mode in ("PA", "P", "LAB", "HSV"):
+        image = image.convert("RGB")
+    grey = image if image.mode == "L" else image.convert("L")
+    return Luma(torch.from_numpy(np.array(grey, dtype=np.uint8)), n_frames=n_frames)
+
+
+def _integer_luma(image: Image.Image, n_frames: int) -> Luma:
+    """Pillow would clip 16-bit grey at 255 in convert("L"), so its values are taken as they are."""
+    values = np.array(image)
+    if values.size and (int(values.max()) > 65535 or int(values.min()) < 0):
+        raise MediaError("unsupported", "32-bit integer pixels have no stated range")
+    return Luma(torch.from_numpy(values.astype(np.uint16)), bit_depth=16, n_frames=n_frames)
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise MediaError("too_large", f"{width} x {height} pixels, the limit is {MAX_PIXELS}")
+    if width < 1 or height < 1:
+        raise MediaError("corrupt", f"the header says {width} x {height} pixels")
+
+
+def _named(error: Exception) -> MediaError:
+    """A decoder's exception under our own short names."""
+    text = str(error) or type(error).__name__
+    short = isinstance(error, EOFError | struct.error)
+    words = ("truncated", "premature end", "not enough", "unexpected end", "unpack requires")
+    if short or any(word in text.lower() for word in words):
+        return MediaError("truncated", f"the file ends too early: {text}")
+    return MediaError("corrupt", f"the image data are damaged: {text}")
