@@ -143,17 +143,15 @@ def main() -> int:
             *python_photographs(args.out),
         ]
     missing = wanted() - len(rows)
-    manifest = {
-        "photographs": [asdict(row) for row in rows],
-        "near_duplicates": near_duplicates([args.out / row.file for row in rows]),
-    }
+    alike = near_duplicates([args.out / row.file for row in rows])
+    manifest = {"photographs": [asdict(row) for row in rows], "near_duplicates": alike}
     (args.out / "manifest.json").write_text(json.dumps(manifest, indent=1, ensure_ascii=False))
     if args.listing:
         args.listing.write_text(listing(rows), encoding="utf-8")
     print(f"{len(rows)} photographs in {args.out}, {missing} of the list missing")
-    for first, second, likeness in manifest["near_duplicates"]:
+    for first, second, likeness in alike:
         print(f"look alike ({likeness}): {first} and {second}", file=sys.stderr)
-    return 1 if missing or manifest["near_duplicates"] else 0
+    return 1 if missing or alike else 0
 
 
 def wanted() -> int:
