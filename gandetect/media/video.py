@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import av
@@ -69,6 +70,8 @@ class VideoReader:
     Counters, filled while iterating: `n_decoded` frames (frames the decoder marks as corrupt are
     dropped and not among them), `n_errors` packets or reads that failed plus corrupt frames,
     `n_expected` what the container claims (None where it does not say; never relied upon).
+    `ends_early` says that the pictures stop well before the container's duration (by a tenth of it
+    and half a second): a cut Matroska file, for one, causes no error.
 
     Raises MediaError: `empty`, `no_video`, `unsupported` (container or codec), `truncated`,
     `corrupt`, `too_large`, `unreadable`. A file of which nothing at all decodes raises `corrupt` at
@@ -98,6 +101,7 @@ class VideoReader:
         self.codec: str | None = None
         self.width = 0
         self.height = 0
+        self.ends_early = False
 
     def __iter__(self) -> Iterator[Frame]:
         self.n_decoded = self.n_errors = 0
@@ -130,6 +134,7 @@ class VideoReader:
         interval = self._interval()
         due = -math.inf
         n_kept = 0
+        time_s = None
         for index, raw in enumerate(self._frames(container, stream)):
             time_s = _time_of(raw, index, stream)
             if interval is not None and time_s is not None:
@@ -150,6 +155,8 @@ class VideoReader:
                 return
         if self.n_decoded == 0:
             raise MediaError("corrupt", f"no frame could be decoded ({self.n_errors} errors)")
+        if time_s is not None and self.duration_s is not None:
+            self.ends_early = time_s + max(0.5, 0.1 * self.duration_s) < self.duration_s
 
     def _interval(self) -> float | None:
         if self.max_frames is None or not self.duration_s:
@@ -193,8 +200,10 @@ def _refuse(url: str, flags: int, options: dict[str, str]) -> NoReturn:
 
 
 def _open(file: Any) -> Any:
+    # Without its name: FFmpeg would let the extension decide, and chokes on names that are not UTF-8.
+    stream = SimpleNamespace(read=file.read, seek=file.seek, tell=file.tell)
     return av.open(
-        file,
+        stream,
         metadata_errors="replace",
         buffer_size=_READ_BYTES,
         io_open=_refuse,
