@@ -1,0 +1,55 @@
+// The CPU kernels of the spectrum family, as plain functions over raw pointers.
+//
+// One table exists per instruction set (kernels.cpp); the torch glue (ops_cpu.cpp) takes the
+// table of the level in use and calls it inside torch's thread pool.
+#pragma once
+
+#include <cstdint>
+
+namespace gandetect::spectrum {
+
+enum class Value : int64_t { kPower = 0, kMagnitude = 1, kLog = 2, kLogAmplitude = 3 };
+
+// Bins of a geometry: maps[m][u][v] in [0, bins) or dropped (below or above that range).
+struct Bins {
+  const int32_t* maps;
+  const double* inverse_counts;
+  int64_t maps_count;  // 1, or 2 where mirror elements have bins of their own
+  int64_t height, columns, bins;
+  int64_t width;  // of the full plane
+  bool folded;    // inner columns count twice
+  bool paired;    // rows u and H-u have equal maps, so their values can be added first
+};
+
+struct Means {
+  const void* images;
+  int64_t stride_n, stride_c, stride_y, stride_x, channels;
+  Bins bins;
+  bool round_grey, hann;
+  double input_gain, input_offset;
+  Value value;
+  double value_gain, eps;
+  // Outputs of one batch; null where not asked for. at_dc is always there.
+  void *azimuthal, *rows, *columns, *at_dc;
+};
+
+struct Plane {
+  const void* input;
+  void* output;
+  Bins bins;
+};
+
+// Each processes images [begin, end) of the batch.
+struct Kernels {
+  void (*means_u8)(const Means&, int64_t begin, int64_t end);
+  void (*means_f32)(const Means&, int64_t begin, int64_t end);
+  void (*means_f64)(const Means&, int64_t begin, int64_t end);
+  void (*average_f32)(const Plane&, int64_t begin, int64_t end);
+  void (*average_f64)(const Plane&, int64_t begin, int64_t end);
+  void (*spread_f32)(const Plane&, int64_t begin, int64_t end);
+  void (*spread_f64)(const Plane&, int64_t begin, int64_t end);
+};
+
+const Kernels& kernels();
+
+}  // namespace gandetect::spectrum

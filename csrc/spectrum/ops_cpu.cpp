@@ -1,0 +1,163 @@
+// CPU implementations of the spectrum ops: checks, allocation, and torch's thread pool around the
+// kernels of kernels.h. One image is one unit of work, so the thread count never changes a result.
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+
+#include <cstring>
+#include <tuple>
+
+#include "common/checks.h"
+#include "spectrum/kernels.h"
+
+namespace gandetect::spectrum {
+namespace {
+
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+
+// True where rows u and H-u of every map are equal, as they are about DC.
+bool rows_pair(const int32_t* maps, int64_t maps_count, int64_t height, int64_t columns) {
+  if (maps_count != 1) return false;
+  for (int64_t u = 1; 2 * u < height; ++u) {
+    const int32_t *row = maps + u * columns, *mirror = maps + (height - u) * columns;
+    if (std::memcmp(row, mirror, columns * sizeof(int32_t)) != 0) return false;
+  }
+  return true;
+}
+
+// maps and inverse_counts must be contiguous and outlive the result.
+Bins make_bins(const Tensor& maps, const Tensor& inverse_counts, int64_t width, bool folded) {
+  Bins bins;
+  bins.maps = maps.const_data_ptr<int32_t>();
+  bins.inverse_counts = inverse_counts.const_data_ptr<double>();
+  bins.maps_count = maps.size(0);
+  bins.height = maps.size(1);
+  bins.columns = maps.size(2);
+  bins.bins = inverse_counts.size(0);
+  bins.width = width;
+  bins.folded = folded && bins.maps_count == 1;
+  bins.paired = rows_pair(bins.maps, bins.maps_count, bins.height, bins.columns);
+  return bins;
+}
+
+void check_plan(const Tensor& maps, const Tensor& inverse_counts) {
+  check_dims(maps, 3, "maps");
+  check_type(maps, ScalarType::Int, "maps", "int32");
+  check_dims(inverse_counts, 1, "inverse_counts");
+  check_type(inverse_counts, ScalarType::Double, "inverse_counts", "float64");
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor> spectral_means(
+    const Tensor& images, const Tensor& maps, const Tensor& inverse_counts, bool folded,
+    bool round_grey, double input_gain, double input_offset, bool hann, int64_t value,
+    double value_gain, double eps, bool azimuthal, bool rows, bool columns) {
+  check_dims(images, 4, "images");
+  check_plan(maps, inverse_counts);
+  const int64_t n = images.size(0), channels = images.size(1);
+  const int64_t height = images.size(2), width = images.size(3);
+  const ScalarType type = images.scalar_type();
+  STD_TORCH_CHECK(channels == 1 || channels == 3, "images must have 1 or 3 channels");
+  STD_TORCH_CHECK(maps.size(1) == height && maps.size(2) == width / 2 + 1 && width > 0,
+                  "maps do not belong to images of this size");
+  STD_TORCH_CHECK(
+      type == ScalarType::Byte || type == ScalarType::Float || type == ScalarType::Double,
+      "images must be uint8, float32 or float64");
+  STD_TORCH_CHECK(value >= 0 && value <= 3, "value must be 0, 1, 2 or 3");
+
+  const Tensor plan_maps = torch::stable::contiguous(maps);
+  const Tensor plan_counts = torch::stable::contiguous(inverse_counts);
+  const ScalarType out = type == ScalarType::Double ? type : ScalarType::Float;
+  const int64_t bins = plan_counts.size(0);
+  Tensor result_azimuthal = torch::stable::new_empty(images, {n, azimuthal ? bins : 0}, out);
+  Tensor result_rows = torch::stable::new_empty(images, {n, rows ? height / 2 + 1 : 0}, out);
+  Tensor result_columns = torch::stable::new_empty(images, {n, columns ? width / 2 + 1 : 0}, out);
+  Tensor result_dc = torch::stable::new_empty(images, {n}, out);
+
+  Means job;
+  job.images = images.const_data_ptr();
+  job.stride_n = images.stride(0);
+  job.stride_c = images.stride(1);
+  job.stride_y = images.stride(2);
+  job.stride_x = images.stride(3);
+  job.channels = channels;
+  job.bins = make_bins(plan_maps, plan_counts, width, folded);
+  job.round_grey = round_grey;
+  job.hann = hann;
+  job.input_gain = input_gain;
+  job.input_offset = input_offset;
+  job.value = static_cast<Value>(value);
+  job.value_gain = value_gain;
+  job.eps = eps;
+  job.azimuthal = azimuthal ? result_azimuthal.mutable_data_ptr() : nullptr;
+  job.rows = rows ? result_rows.mutable_data_ptr() : nullptr;
+  job.columns = columns ? result_columns.mutable_data_ptr() : nullptr;
+  job.at_dc = result_dc.mutable_data_ptr();
+
+  const Kernels& table = kernels();
+  const auto kernel = type == ScalarType::Byte    ? table.means_u8
+                      : type == ScalarType::Float ? table.means_f32
+                                                  : table.means_f64;
+  torch::stable::parallel_for(0, n, 1,
+                              [&](int64_t begin, int64_t end) { kernel(job, begin, end); });
+  return {result_azimuthal, result_rows, result_columns, result_dc};
+}
+
+template <typename Kernel>
+void run_plane(const Tensor& input, Tensor& output, const Tensor& maps,
+               const Tensor& inverse_counts, int64_t width, bool folded, Kernel kernel) {
+  Plane job;
+  job.input = input.const_data_ptr();
+  job.output = output.mutable_data_ptr();
+  job.bins = make_bins(maps, inverse_counts, width, folded);
+  torch::stable::parallel_for(0, input.size(0), 1,
+                              [&](int64_t begin, int64_t end) { kernel(job, begin, end); });
+}
+
+void check_floating(const Tensor& tensor, const char* name) {
+  STD_TORCH_CHECK(
+      tensor.scalar_type() == ScalarType::Float || tensor.scalar_type() == ScalarType::Double, name,
+      " must be float32 or float64");
+}
+
+Tensor azimuthal_average(const Tensor& spectrum, const Tensor& maps, const Tensor& inverse_counts,
+                         int64_t width, bool folded) {
+  check_dims(spectrum, 3, "spectrum");
+  check_floating(spectrum, "spectrum");
+  check_plan(maps, inverse_counts);
+  STD_TORCH_CHECK(spectrum.size(1) == maps.size(1) && spectrum.size(2) == maps.size(2),
+                  "maps do not belong to planes of this size");
+  const Tensor input = torch::stable::contiguous(spectrum);
+  Tensor output = torch::stable::new_empty(input, {input.size(0), inverse_counts.size(0)});
+  const bool single = input.scalar_type() == ScalarType::Float;
+  run_plane(input, output, torch::stable::contiguous(maps),
+            torch::stable::contiguous(inverse_counts), width, folded,
+            single ? kernels().average_f32 : kernels().average_f64);
+  return output;
+}
+
+Tensor azimuthal_spread(const Tensor& profile, const Tensor& maps, const Tensor& inverse_counts,
+                        int64_t width, bool folded) {
+  check_dims(profile, 2, "profile");
+  check_floating(profile, "profile");
+  check_plan(maps, inverse_counts);
+  STD_TORCH_CHECK(profile.size(1) == inverse_counts.size(0),
+                  "profile does not have the plan's number of bins");
+  const Tensor input = torch::stable::contiguous(profile);
+  Tensor output = torch::stable::new_empty(input, {input.size(0), maps.size(1), maps.size(2)});
+  const bool single = input.scalar_type() == ScalarType::Float;
+  run_plane(input, output, torch::stable::contiguous(maps),
+            torch::stable::contiguous(inverse_counts), width, folded,
+            single ? kernels().spread_f32 : kernels().spread_f64);
+  return output;
+}
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_IMPL(gandetect, CPU, m) {
+  m.impl("spectral_means", TORCH_BOX(&spectral_means));
+  m.impl("azimuthal_average", TORCH_BOX(&azimuthal_average));
+  m.impl("azimuthal_spread", TORCH_BOX(&azimuthal_spread));
+}
+
+}  // namespace gandetect::spectrum
