@@ -1,0 +1,34 @@
+// Every kernel that ships, instantiated by name: what is not instantiated, the nvcc gate does not
+// compile.
+#include "grey.cuh"
+#include "means.cuh"
+#include "spread.cuh"
+
+namespace gandetect {
+
+#define GD_INSTANTIATE_GREY(Pixel, Real) \
+  template __global__ void grey_kernel(const Pixel*, Real*, GreyParams<Real>)
+
+#define GD_INSTANTIATE_MEANS(Real, Source) \
+  template __global__ void means_kernel(Source<Real>, const int32_t*, MeansPlan, MeansOutput<Real>)
+
+#define GD_INSTANTIATE(Real)                                                                       \
+  template __global__ void plane_sum_kernel(const Real*, double*, int64_t, int64_t);               \
+  template __global__ void hann_table_kernel(Real*, int, int);                                     \
+  template __global__ void hann_kernel(Real*, const double*, const Real*, int, int, int64_t);      \
+  GD_INSTANTIATE_MEANS(Real, SpectrumSource);                                                      \
+  GD_INSTANTIATE_MEANS(Real, PlaneSource);                                                         \
+  template __global__ void finish_tiles_kernel(const Real*, const double*, double, Real*, int64_t, \
+                                               int, int);                                          \
+  template __global__ void finish_rows_kernel(const Real*, Real*, int64_t, int, int);              \
+  template __global__ void spread_kernel(const Real*, const int32_t*, const double*, MeansPlan,    \
+                                         int64_t, Real*)
+
+GD_INSTANTIATE_GREY(uint8_t, float);
+GD_INSTANTIATE_GREY(float, float);
+GD_INSTANTIATE_GREY(double, double);
+template __global__ void plane_mean_kernel(const double*, double*, int64_t, int64_t, int64_t);
+GD_INSTANTIATE(float);
+GD_INSTANTIATE(double);
+
+}  // namespace gandetect

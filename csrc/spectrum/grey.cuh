@@ -1,0 +1,138 @@
+// Images to grey planes, and the Hann window over them.
+//
+//   grey      g = gain * luma + offset      luma: the plane itself, or .299 R + .587 G + .114 B;
+//             of uint8 RGB exactly (299 R + 587 G + 114 B) / 1000, or rounded as image decoders do,
+//             (19595 R + 38470 G + 7471 B + 32768) >> 16
+//   mean      two passes: a sum per block of kSumTile pixels, then the block sums in block order,
+//             both in double, so that the result depends on the shape alone
+//   hann      g <- (g - mean) h_H[y] h_W[x],    h_N[n] = 1/2 - cos(2 pi n / N) / 2
+//
+// Memory, per pixel of a float32 batch: grey reads C bytes or 4C and writes 4; the window reads 4,
+// then reads 4 and writes 4. A block works inside one image, neighboring threads on neighboring
+// pixels; no alignment is asked of the images, so any contiguous slice of a larger batch will do.
+#pragma once
+
+#include "device.h"
+
+namespace gandetect {
+
+constexpr int kGreyThreads = 256;
+constexpr int kGreyTile = 4 * kGreyThreads;
+constexpr int kSumThreads = 256;
+constexpr int kSumTile = 16 * kSumThreads;
+constexpr int kSumWarps = kSumThreads / 32;
+
+template <typename Real>
+struct GreyParams {
+  int64_t plane;
+  int64_t tiles;
+  Real gain;
+  Real offset;
+  int channels;
+  bool rounded;
+};
+
+__device__ inline float luma(const uint8_t* p, int64_t plane, bool rounded) {
+  const int r = p[0], g = p[plane], b = p[2 * plane];
+  if (rounded) return static_cast<float>((19595 * r + 38470 * g + 7471 * b + 32768) >> 16);
+  return static_cast<float>(299 * r + 587 * g + 114 * b) / 1000.0f;
+}
+
+template <typename Real>
+__device__ inline Real luma(const Real* p, int64_t plane, bool) {
+  return Real(0.299) * p[0] + Real(0.587) * p[plane] + Real(0.114) * p[2 * plane];
+}
+
+// grid: images * tiles; block: kGreyThreads
+template <typename Pixel, typename Real>
+__global__ void __launch_bounds__(kGreyThreads)
+    grey_kernel(const Pixel* __restrict__ images, Real* __restrict__ grey, GreyParams<Real> a) {
+  const int64_t image = blockIdx.x / a.tiles;
+  const int64_t first = (blockIdx.x % a.tiles) * kGreyTile + threadIdx.x;
+  const Pixel* source = images + image * a.channels * a.plane;
+  for (int i = 0; i < kGreyTile; i += kGreyThreads) {
+    const int64_t pixel = first + i;
+    if (pixel >= a.plane) break;
+    const Real value = a.channels == 1
+                           ? static_cast<Real>(source[pixel])
+                           : static_cast<Real>(luma(source + pixel, a.plane, a.rounded));
+    grey[image * a.plane + pixel] = value * a.gain + a.offset;
+  }
+}
+
+__device__ inline double warp_sum(double value) {
+  for (int offset = 16; offset > 0; offset /= 2)
+    value += __shfl_xor_sync(0xffffffffu, value, offset);
+  return value;
+}
+
+// sums (images, tiles); grid: images * tiles; block: kSumThreads; shared: kSumWarps doubles
+template <typename Real>
+__global__ void __launch_bounds__(kSumThreads)
+    plane_sum_kernel(const Real* __restrict__ grey, double* __restrict__ sums, int64_t plane,
+                     int64_t tiles) {
+  GD_DYN_SHARED(shared);
+  double* warp_sums = reinterpret_cast<double*>(shared);
+  const Real* source = grey + blockIdx.x / tiles * plane;
+  const int64_t first = (blockIdx.x % tiles) * kSumTile + threadIdx.x;
+  double sum = 0;
+  for (int i = 0; i < kSumTile; i += kSumThreads)
+    if (first + i < plane) sum += source[first + i];
+  sum = warp_sum(sum);
+  if (threadIdx.x % 32 == 0) warp_sums[threadIdx.x / 32] = sum;
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+  double total = 0;
+  for (int w = 0; w < kSumWarps; ++w) total += warp_sums[w];
+  sums[blockIdx.x] = total;
+}
+
+// means (images) of sums (images, tiles); one thread per image
+template <typename Sum>
+__global__ void plane_mean_kernel(const Sum* __restrict__ sums, Sum* __restrict__ means,
+                                  int64_t images, int64_t tiles, int64_t plane) {
+  const int64_t image = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (image >= images) return;
+  Sum total = 0;
+  for (int64_t t = 0; t < tiles; ++t) total += sums[image * tiles + t];
+  means[image] = total / static_cast<Sum>(plane);
+}
+
+// table (height + width): h_H, then h_W; one thread per entry
+template <typename Real>
+__global__ void hann_table_kernel(Real* __restrict__ table, int height, int width) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i >= static_cast<int64_t>(height) + width) return;
+  const double turns =
+      i < height ? static_cast<double>(i) / height : static_cast<double>(i - height) / width;
+  table[i] = static_cast<Real>(0.5 - 0.5 * cospi(2 * turns));
+}
+
+// A float cannot hold the mean of a plane exactly; the two parts together leave no residue at DC.
+__device__ inline float minus_mean(float g, double mean) {
+  const float high = static_cast<float>(mean);
+  const float low = static_cast<float>(mean - static_cast<double>(high));
+  return (g - high) - low;
+}
+__device__ inline double minus_mean(double g, double mean) { return g - mean; }
+
+// in place; grid: images * tiles; block: kGreyThreads
+template <typename Real>
+__global__ void __launch_bounds__(kGreyThreads)
+    hann_kernel(Real* __restrict__ grey, const double* __restrict__ means,
+                const Real* __restrict__ table, int height, int width, int64_t tiles) {
+  const int64_t plane = static_cast<int64_t>(height) * width;
+  const int64_t image = blockIdx.x / tiles;
+  const int64_t first = (blockIdx.x % tiles) * kGreyTile + threadIdx.x;
+  const double mean = means[image];
+  for (int i = 0; i < kGreyTile; i += kGreyThreads) {
+    const int64_t pixel = first + i;
+    if (pixel >= plane) break;
+    const unsigned y = static_cast<unsigned>(pixel) / static_cast<unsigned>(width);
+    const unsigned x = static_cast<unsigned>(pixel) % static_cast<unsigned>(width);
+    Real* g = grey + image * plane + pixel;
+    *g = minus_mean(*g, mean) * table[y] * table[height + x];
+  }
+}
+
+}  // namespace gandetect

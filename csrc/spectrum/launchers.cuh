@@ -1,0 +1,79 @@
+// What the kernels of this folder offer to the rest: plain C++, raw pointers, no torch and no CUDA
+// types.
+//
+// Every launcher returns a cudaError_t as int, 0 for success, and launches on the stream it is
+// given. Zero images launch nothing. Pointers are device pointers to contiguous arrays; `type`
+// names the real type of planes, spectra, partial sums and results alike.
+#pragma once
+
+#include <cstdint>
+
+#include "launch.h"
+#include "means.cuh"
+
+namespace gandetect {
+
+enum class RealType : int { kFloat32 = 0, kFloat64 = 1 };
+
+struct GreyArgs {
+  RealType type;
+  const void* images;  // (N, C, H, W), uint8 or of the real type
+  void* grey;          // (N, H, W)
+  int64_t n_images, height, width;
+  int channels;  // 1 or 3
+  bool is_uint8;
+  bool rounded;
+  double gain, offset;
+};
+
+struct HannArgs {
+  RealType type;
+  void* grey;     // (N, H, W), in place
+  double* sums;   // (N, hann_tiles) scratch
+  double* means;  // (N) scratch
+  void* table;    // (H + W) scratch
+  int64_t n_images, height, width;
+};
+
+struct MeansArgs {
+  RealType type;
+  const void* source;  // (N, H, V) complex coefficients, or a real plane where is_plane
+  bool is_plane;
+  int value;
+  double gain, eps, amplitude;
+  const int32_t* maps;           // (M, H, V)
+  const double* inverse_counts;  // (K)
+  int64_t n_images;
+  MeansPlan plan;
+  void* part_bins;     // scratch (N, tiles, K)
+  void* part_rows;     // scratch (N, H)
+  void* part_columns;  // scratch (N, tiles, V)
+  void* bins;          // (N, K), null where not asked for, like the three below
+  void* rows;          // (N, H/2 + 1)
+  void* columns;       // (N, V)
+  void* dc;            // (N)
+};
+
+struct SpreadArgs {
+  RealType type;
+  const void* q;                 // (N, K)
+  const int32_t* maps;           // (M, H, V)
+  const double* inverse_counts;  // (K)
+  int64_t n_images;
+  MeansPlan plan;
+  void* out;  // (N, H, V)
+};
+
+// Fills every field that follows from the shape. False where the shape is beyond the kernels: an
+// extent below 1, or a plane of 2^31 elements.
+bool GD_NS(means_plan)(RealType type, int64_t height, int64_t half_width, int64_t width,
+                       int64_t n_bins, int64_t n_maps, bool folded, MeansPlan* plan);
+int64_t GD_NS(hann_tiles)(int64_t height, int64_t width);
+
+int GD_NS(grey)(const GreyArgs& args, void* stream);
+int GD_NS(hann)(const HannArgs& args, void* stream);
+int GD_NS(means)(const MeansArgs& args, void* stream);
+int GD_NS(spread)(const SpreadArgs& args, void* stream);
+const char* GD_NS(status_text)(int status);
+
+}  // namespace gandetect
