@@ -171,7 +171,7 @@ def download(packages: list[str], folder: Path) -> Path:
             "Run this on Debian (a container of debian:stable will do), or fetch these packages "
             f"yourself and pass --debs FOLDER: {', '.join(packages)}"
         )
-    print(f"downloading {len(packages)} packages, about 270 MB", file=sys.stderr)
+    print(f"downloading {len(packages)} Debian packages", file=sys.stderr)
     done = subprocess.run(
         ["apt-get", "download", "-q", *packages], cwd=folder, capture_output=True, text=True
     )

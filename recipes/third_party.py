@@ -99,7 +99,7 @@ def main() -> int:
             else:
                 upscale = upscaler(name, weights, args.wheels / "site", args.threads)
                 rows = upscaled_set(name, upscale, photographs, args.out)
-        for folder in sorted({row["set"] for row in rows}):
+        for folder in sorted({str(row["set"]) for row in rows}):
             own = [row for row in rows if row["set"] == folder]
             (args.out / folder / "manifest.json").write_text(json.dumps(own, indent=1))
             print(f"{folder}: {len(own)} images")
@@ -159,7 +159,7 @@ def dcgan_images(generator: Generator, latents: torch.Tensor) -> np.ndarray:
     return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
 
 
-def dcgan_set(weights: Path, photographs: list[Path], out: Path) -> list[dict[str, object]]:
+def dcgan_set(weights: Path, photographs: list[Path], out: Path) -> list[dict[str, str | int]]:
     latents = torch.randn(DCGAN_COUNT, 100, generator=torch.Generator().manual_seed(DCGAN_SEED))
     images = dcgan_images(load_dcgan(weights), latents)
     rows = [
@@ -181,7 +181,7 @@ def dcgan_set(weights: Path, photographs: list[Path], out: Path) -> list[dict[st
 
 def upscaled_set(
     name: str, upscale: Callable[[np.ndarray], np.ndarray], photographs: list[Path], out: Path
-) -> list[dict[str, object]]:
+) -> list[dict[str, str | int]]:
     side, scale = UPSCALERS[name].side, UPSCALERS[name].scale
     rows = []
     photographs = photographs[:: UPSCALERS[name].every]
@@ -257,7 +257,7 @@ def busiest_crops(image: Image.Image, side: int, count: int) -> Iterator[Image.I
             return
 
 
-def save(out: Path, folder: str, stem: str, image: np.ndarray, source: str) -> dict[str, object]:
+def save(out: Path, folder: str, stem: str, image: np.ndarray, source: str) -> dict[str, str | int]:
     target = out / folder / f"{stem}.png"
     target.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(image).save(target)
