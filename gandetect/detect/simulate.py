@@ -154,7 +154,7 @@ def _scaled_crop(plane: Tensor, delivery: Delivery, rng: Generator) -> Tensor:
 
 
 def _resize(
-    plane: Tensor, side: int, rng: Generator, box: tuple[float, ...] | None = None
+    plane: Tensor, side: int, rng: Generator, box: tuple[float, float, float, float] | None = None
 ) -> Tensor:
     """`plane` (or its `box` of left, top, right, bottom) at `side` x `side`, random filter."""
     picture = Image.fromarray(plane.numpy())
