@@ -65,7 +65,8 @@ class VideoReader:
     yielded when its time reaches the next multiple of `every` (None: each frame). Times are the
     container's own, so variable frame rates are sampled evenly in time. With `max_frames` the
     interval is widened to duration / max_frames where the container knows its duration, so that the
-    frames cover the whole file and not its beginning.
+    frames cover the whole file and not its beginning; with `min_frames` it is narrowed to
+    duration / min_frames, so that a short clip is not judged by a single frame.
 
     Counters, filled while iterating: `n_decoded` frames (frames the decoder marks as corrupt are
     dropped and not among them), `n_errors` packets or reads that failed plus corrupt frames,
@@ -84,6 +85,7 @@ class VideoReader:
         every: float | None = None,
         max_frames: int | None = None,
         *,
+        min_frames: int | None = None,
         threads: int = 1,
     ) -> None:
         if every is not None and not every > 0:
@@ -93,6 +95,7 @@ class VideoReader:
         self.path = path
         self.every = every
         self.max_frames = max_frames
+        self.min_frames = min_frames
         self.threads = threads
         self.n_decoded = 0
         self.n_errors = 0
@@ -159,9 +162,14 @@ class VideoReader:
             self.ends_early = time_s + max(0.5, 0.1 * self.duration_s) < self.duration_s
 
     def _interval(self) -> float | None:
-        if self.max_frames is None or not self.duration_s:
-            return self.every
-        return max(self.every or 0.0, self.duration_s / self.max_frames)
+        interval = self.every
+        if not self.duration_s:
+            return interval
+        if interval is not None and self.min_frames is not None:
+            interval = min(interval, self.duration_s / self.min_frames)
+        if self.max_frames is not None:
+            interval = max(interval or 0.0, self.duration_s / self.max_frames)
+        return interval
 
     def _frames(self, container: Any, stream: Any) -> Iterator[Any]:
         """Decoded frames in presentation order, errors stepped over and counted."""
@@ -200,7 +208,7 @@ def _refuse(url: str, flags: int, options: dict[str, str]) -> NoReturn:
 
 
 def _open(file: Any) -> Any:
-    # Without its name: FFmpeg would let the extension decide, and chokes on names that are not UTF-8.
+    # Without its name: FFmpeg would let the extension decide, and fails on names not in UTF-8.
     stream = SimpleNamespace(read=file.read, seek=file.seek, tell=file.tell)
     return av.open(
         stream,

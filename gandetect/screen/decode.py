@@ -13,10 +13,15 @@ from gandetect.media import Luma, MediaError, VideoReader, read_luma, sniff
 from gandetect.screen.regions import Cut, CutOptions, cut
 from gandetect.screen.sources import Skipped, Source
 
+SHORT_CLIP_FRAMES = 8
+
 
 @dataclass(frozen=True)
 class Sampling:
-    """Which frames of a video: one `every` seconds (None: all), at most `max_frames` per file."""
+    """Which frames of a video: one `every` seconds (None: all), at most `max_frames` per file.
+
+    A clip shorter than SHORT_CLIP_FRAMES x `every` gives about that many, closer together.
+    """
 
     every: float | None = None
     max_frames: int | None = None
@@ -106,7 +111,9 @@ def _decode_image(source: Source, options: CutOptions) -> Iterator[DecodedFrame 
 def _decode_video(
     source: Source, sampling: Sampling, options: CutOptions
 ) -> Iterator[DecodedFrame | FileEnd]:
-    reader = VideoReader(source.path, sampling.every, sampling.max_frames)
+    reader = VideoReader(
+        source.path, sampling.every, sampling.max_frames, min_frames=SHORT_CLIP_FRAMES
+    )
     failure = None
     try:
         for frame in reader:
@@ -151,5 +158,5 @@ def _video_end(reader: VideoReader, failure: MediaError | None) -> FileEnd:
 
 def _partial_detail(reader: VideoReader, failure: MediaError | None) -> str:
     expected = f" of about {reader.n_expected}" if reader.n_expected else ""
-    text = f"{reader.n_decoded}{expected} frames decoded, {reader.n_errors} errors"
+    text = f"{reader.n_decoded}{expected} frames decoded, errors: {reader.n_errors}"
     return f"{text}; {failure}" if failure else text

@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 # Without .ts, which is more often source code; a transport stream is known by its content.
 # fmt: off
@@ -100,7 +101,7 @@ def _walk(top: str, visited: set[tuple[int, int]]) -> Iterator[Found]:
             yield _unreadable(path, error)
             continue
         stack.append((names, folder_key))
-        names, folder_key = (os.path.join(path, entry) for entry in entries), key
+        names, folder_key = map(partial(os.path.join, path), entries), key
         open_folders.add(key)
 
 

@@ -189,6 +189,9 @@ _INSERT_FRAME = (
 )
 
 
+_SELECT_FRAMES = "SELECT * FROM frame WHERE item = ? ORDER BY frame"
+
+
 def run_info(path: str | os.PathLike[str], run: int | None = None) -> dict[str, Any]:
     """The row of the `run` table (None: the latest), with args, versions and model_card decoded."""
     with _reading(path) as db:
@@ -196,6 +199,7 @@ def run_info(path: str | os.PathLike[str], run: int | None = None) -> dict[str, 
     info = dict(row)
     for name in ("args", "versions", "model_card"):
         info[name] = json.loads(info[name])
+    info["certified"] = bool(info["certified"])
     return info
 
 
@@ -218,10 +222,7 @@ def iter_rows(
         for item in items:
             base = dict.fromkeys(COLUMNS) | dict(shared) | {k: item[k] for k in _SHARED}
             if kind != "file":
-                frames = db.execute(
-                    "SELECT * FROM frame WHERE item = ? ORDER BY frame", (item["id"],)
-                )
-                for frame in frames:
+                for frame in db.execute(_SELECT_FRAMES, (item["id"],)):
                     yield _row(base, frame, "frame")
             if kind != "frame":
                 yield _row(base, item, "file")

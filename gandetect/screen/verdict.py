@@ -2,7 +2,7 @@
 
 A frame's logit is the mean of the logits of its tiles. An image is its only frame. A video has
 
-    logit = median { logit(f) : f scored, tiles(f) >= half of the most tiles any frame of the file has }
+    logit = median { logit(f) : f scored, tiles(f) >= max over frames g of tiles(g) / 2 }
 
 Fades, black leaders and title cards have few tiles with texture and are left out; the median then
 needs no knowledge of shots, and one frame in two must be wrong before it is. The thresholds are
