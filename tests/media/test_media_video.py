@@ -1,0 +1,312 @@
+"""Video: the Y plane itself, times of the container, and what bad files come to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from making_media import (
+    LOSSLESS,
+    flip_bits,
+    image_bytes,
+    noise,
+    write_clip,
+    write_sound,
+    write_video,
+)
+
+from gandetect.media import Frame, MediaError, VideoReader
+
+
+def read(path: Path, **options: object) -> tuple[VideoReader, list[Frame]]:
+    reader = VideoReader(path, **options)  # type: ignore[arg-type]
+    return reader, list(reader)
+
+
+def planes(height: int, width: int, seed: int, dtype: type, top: int) -> np.ndarray:
+    """Random planar 4:2:0 samples as PyAV takes them, (H * 3 / 2, W)."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, top, (height * 3 // 2, width)).astype(dtype)
+
+
+@pytest.mark.parametrize("size", [(96, 128), (66, 50), (34, 130)])
+def test_luma_is_the_y_plane_bit_by_bit(size: tuple[int, int], tmp_path: Path) -> None:
+    pictures = [planes(*size, seed, np.uint8, 256) for seed in range(3)]
+    clip = write_video(tmp_path / "a.mp4", pictures, source_format="yuv420p", options=LOSSLESS)
+    _, frames = read(clip)
+    assert len(frames) == 3
+    for frame, picture in zip(frames, pictures, strict=True):
+        assert not frame.luma.full_range
+        np.testing.assert_array_equal(frame.luma.pixels.numpy(), picture[: size[0]])
+
+
+def test_ten_bit_luma_is_exact_and_scaled_by_its_own_range(tmp_path: Path) -> None:
+    picture = planes(64, 80, 0, np.uint16, 1024)
+    clip = write_video(
+        tmp_path / "a.mkv",
+        [picture],
+        source_format="yuv420p10le",
+        pix_fmt="yuv420p10le",
+        codec="ffv1",
+    )
+    _, (frame,) = read(clip)
+    assert frame.luma.bit_depth == 10
+    np.testing.assert_array_equal(frame.luma.pixels.numpy(), picture[:64])
+    expected = (picture[:64].astype(np.float64) - 64) * 255 / 876
+    np.testing.assert_allclose(frame.luma.as_uint8_range().numpy(), expected, atol=1e-4)
+
+
+def test_full_range_is_believed_where_stated(tmp_path: Path) -> None:
+    picture = planes(64, 80, 0, np.uint8, 256)
+    clip = write_video(
+        tmp_path / "a.mp4",
+        [picture],
+        source_format="yuv420p",
+        options=LOSSLESS,
+        color_range=2,
+    )
+    _, (frame,) = read(clip)
+    assert frame.luma.full_range
+    np.testing.assert_array_equal(frame.luma.as_uint8_range().numpy(), picture[:64])
+
+
+def test_scaled_luma_agrees_with_swscale_grey_to_its_rounding(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mp4", 2)
+    _, frames = read(clip)
+    with av.open(str(clip)) as container:
+        grey = next(container.decode(video=0)).to_ndarray(format="gray")
+    scaled = frames[0].luma.as_uint8_range().clamp(0, 255).numpy()
+    assert np.abs(scaled - grey).max() <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt"), [("png", "rgb24"), ("qtrle", "rgb24"), ("png", "rgba")]
+)
+def test_formats_without_a_y_plane_use_the_stated_formula(
+    codec: str, pix_fmt: str, tmp_path: Path
+) -> None:
+    rgb = noise(48, 64)
+    clip = write_video(tmp_path / "a.mov", [rgb], codec=codec, pix_fmt=pix_fmt)
+    _, (frame,) = read(clip)
+    expected = (rgb.astype(np.int64) @ [19595, 38470, 7471] + 32768) >> 16
+    np.testing.assert_array_equal(frame.luma.pixels.numpy(), expected)
+    assert frame.luma.full_range
+
+
+def test_packed_samples_are_taken_apart_unchanged(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    packed = rng.integers(0, 256, (48, 64, 2), dtype=np.uint8)
+    clip = write_video(
+        tmp_path / "a.mov", [packed], source_format="yuyv422", pix_fmt="uyvy422", codec="rawvideo"
+    )
+    _, (frame,) = read(clip)
+    np.testing.assert_array_equal(frame.luma.pixels.numpy(), packed[:, :, 0])
+
+
+def test_grey_video_is_full_range(tmp_path: Path) -> None:
+    grey = noise(48, 64)[:, :, 0].copy()
+    clip = write_video(
+        tmp_path / "a.mkv", [grey], source_format="gray", pix_fmt="gray", codec="ffv1"
+    )
+    _, (frame,) = read(clip)
+    np.testing.assert_array_equal(frame.luma.as_uint8_range().numpy(), grey)
+
+
+def test_luma_outlives_the_reader(tmp_path: Path) -> None:
+    pictures = [planes(64, 64, seed, np.uint8, 256) for seed in range(8)]
+    clip = write_video(tmp_path / "a.mp4", pictures, source_format="yuv420p", options=LOSSLESS)
+    kept = [frame.luma.pixels for frame in VideoReader(clip)]
+    for pixels, picture in zip(kept, pictures, strict=True):
+        np.testing.assert_array_equal(pixels.numpy(), picture[:64])
+
+
+def test_frames_say_what_they_are(tmp_path: Path) -> None:
+    reader, frames = read(write_clip(tmp_path / "a.mp4", 25))
+    assert [frame.index for frame in frames] == list(range(25))
+    assert [frame.time_s for frame in frames] == pytest.approx([i / 25 for i in range(25)])
+    assert [i for i, frame in enumerate(frames) if frame.key_frame] == [0, 10, 20]
+    assert frames[0].pict_type == "I"
+    assert frames[1].pict_type == "P"
+    assert (reader.n_decoded, reader.n_errors, reader.n_expected) == (25, 0, 25)
+    assert (reader.codec, reader.width, reader.height) == ("h264", 128, 128)
+    assert not reader.ends_early
+
+
+def test_reading_again_starts_again(tmp_path: Path) -> None:
+    reader = VideoReader(write_clip(tmp_path / "a.mp4", 12))
+    assert len(list(reader)) == len(list(reader)) == reader.n_decoded == 12
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mkv", "ts", "avi"])
+def test_sampling_is_by_time(extension: str, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / f"a.{extension}", 50)
+    _, frames = read(clip, every=0.4)
+    times = [frame.time_s for frame in frames]
+    # AVI has no presentation times; FFmpeg dates its first frame one frame late.
+    assert times[:5] == pytest.approx([0.0, 0.4, 0.8, 1.2, 1.6], abs=0.05)
+    assert len(times) == (6 if extension == "avi" else 5)
+
+
+def test_variable_rates_are_sampled_evenly_in_time(tmp_path: Path) -> None:
+    times = [0, 10, 20, 30, 500, 510, 520, 1000, 1900, 1910, 2000]
+    clip = write_video(tmp_path / "a.mkv", [noise(64, 64, s) for s in times], times_ms=times)
+    _, frames = read(clip, every=0.5)
+    assert [round(1000 * (frame.time_s or 0)) for frame in frames] == [0, 500, 1000, 1900, 2000]
+
+
+def test_max_frames_are_spread_over_the_file(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mp4", 100)
+    _, frames = read(clip, max_frames=4)
+    assert [frame.time_s for frame in frames] == pytest.approx([0.0, 1.0, 2.0, 3.0])
+    _, frames = read(clip, every=2.0, max_frames=10)
+    assert [frame.time_s for frame in frames] == pytest.approx([0.0, 2.0])
+
+
+def test_min_frames_narrow_the_interval_of_a_short_clip(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mp4", 20)
+    _, frames = read(clip, every=1.0, min_frames=4)
+    assert [frame.time_s for frame in frames] == pytest.approx([0.0, 0.2, 0.4, 0.6])
+
+
+@pytest.mark.parametrize("options", [{"every": 0.0}, {"every": -1.0}, {"max_frames": 0}])
+def test_options_out_of_range_are_refused(options: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        VideoReader("a.mp4", **options)  # type: ignore[arg-type]
+
+
+def test_interlaced_frames_are_marked(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mp4", 5, options={"x264-params": "interlaced=1:tff=1"})
+    _, frames = read(clip)
+    assert all(frame.interlaced for frame in frames)
+
+
+def reason_of(path: Path) -> str:
+    with pytest.raises(MediaError) as caught:
+        list(VideoReader(path))
+    return caught.value.reason
+
+
+def test_a_cut_file_without_its_index_is_truncated(tmp_path: Path) -> None:
+    data = write_clip(tmp_path / "a.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(data[: len(data) // 2])
+    assert reason_of(tmp_path / "cut.mp4") == "truncated"
+
+
+def test_a_cut_file_with_its_index_gives_what_is_there(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mp4", container_options={"movflags": "faststart"})
+    data = clip.read_bytes()
+    clip.write_bytes(data[: len(data) // 2])
+    reader, frames = read(clip)
+    assert 15 <= len(frames) == reader.n_decoded < 60 == reader.n_expected
+    assert reader.n_errors >= 1
+
+
+def test_a_cut_matroska_file_ends_early(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mkv")
+    data = clip.read_bytes()
+    clip.write_bytes(data[: len(data) // 2])
+    reader, frames = read(clip)
+    assert 15 <= len(frames) < 60
+    assert reader.ends_early or reader.n_errors
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_flipped_bits_cost_frames_and_not_the_file(seed: int, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mp4", container_options={"movflags": "faststart"})
+    data = clip.read_bytes()
+    clip.write_bytes(flip_bits(data, 60, seed, start=data.find(b"mdat") + 2000))
+    reader, frames = read(clip)
+    assert reader.n_errors > 0
+    assert 0 < len(frames) == reader.n_decoded < 60
+
+
+def test_a_hole_costs_the_frames_in_it(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mp4", container_options={"movflags": "faststart"})
+    data = bytearray(clip.read_bytes())
+    middle, hole = len(data) // 2, len(data) // 8
+    data[middle : middle + hole] = bytes(hole)
+    clip.write_bytes(bytes(data))
+    reader, frames = read(clip)
+    assert reader.n_errors > 0
+    assert 40 <= len(frames) < 60
+    assert frames[-1].time_s == pytest.approx(59 / 25)
+
+
+def test_damage_anywhere_raises_nothing_else(tmp_path: Path) -> None:
+    whole = write_clip(tmp_path / "a.mp4", 20, size=64).read_bytes()
+    damaged = tmp_path / "damaged.mp4"
+    for seed in range(60):
+        data = flip_bits(whole, 3 * seed, seed) if seed % 2 else whole[: len(whole) * seed // 60]
+        damaged.write_bytes(data)
+        reader = VideoReader(damaged)
+        try:
+            list(reader)
+        except MediaError:
+            continue
+        assert reader.n_decoded > 0
+
+
+def test_sound_alone_has_no_video(tmp_path: Path) -> None:
+    assert reason_of(write_sound(tmp_path / "a.mp4")) == "no_video"
+
+
+def test_the_cover_of_a_song_is_no_video(tmp_path: Path) -> None:
+    song = write_sound(tmp_path / "a.mp4", cover=image_bytes(noise(64, 64), "JPEG"))
+    with av.open(str(song)) as container:
+        assert len(container.streams.video) == 1
+    assert reason_of(song) == "no_video"
+
+
+@pytest.mark.parametrize(
+    ("data", "reasons"),
+    [
+        (b"", {"empty"}),
+        (b"hello " * 200, {"corrupt", "unsupported", "truncated"}),
+        (image_bytes(noise(9, 9), "JPEG"), {"corrupt", "unsupported"}),
+    ],
+)
+def test_what_is_no_video_says_so(data: bytes, reasons: set[str], tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(data)
+    assert reason_of(path) in reasons
+
+
+def test_a_missing_file_is_unreadable(tmp_path: Path) -> None:
+    assert reason_of(tmp_path / "none.mp4") == "unreadable"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ffconcat version 1.0\nfile secret.mp4\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9.0,\nsecret.mp4\n#EXT-X-ENDLIST\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9.0,\nsecret.ts\n#EXT-X-ENDLIST\n",
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=video 9 RTP/AVP 96\n",
+        '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><Period/></MPD>',
+    ],
+)
+def test_a_playlist_reaches_no_other_file(text: str, tmp_path: Path) -> None:
+    write_clip(tmp_path / "secret.mp4", 3)
+    write_clip(tmp_path / "secret.ts", 3)
+    playlist = tmp_path / "list.mp4"
+    playlist.write_text(text)
+    assert reason_of(playlist) in {"unsupported", "corrupt"}
+
+
+def test_names_are_only_names(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mp4", 3)
+    for name in (b"%d.mp4", b"http:x.mp4", b"line\nbreak.mp4", b"caf\xe9.mp4"):
+        path = os.fsdecode(os.path.join(os.fsencode(tmp_path), name))
+        os.link(clip, path)
+        assert len(list(VideoReader(path))) == 3
+
+
+def test_threads_change_nothing(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mp4", 20)
+    for one, two in zip(VideoReader(clip), VideoReader(clip, threads=2), strict=True):
+        assert torch.equal(one.luma.pixels, two.luma.pixels)
+        assert one.time_s == two.time_s
