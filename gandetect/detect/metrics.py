@@ -41,7 +41,7 @@ def tpr_at_fpr(labels: ArrayLike, scores: ArrayLike, fpr: float) -> float:
     return float(true[false <= fpr].max())
 
 
-def equal_error_rate(labels: ArrayLike, scores: ArrayLike) -> float:
+def equal_errorproportion(labels: ArrayLike, scores: ArrayLike) -> float:
     """Where misses and false alarms are equally frequent, between the two nearest thresholds."""
     false, true, _ = metrics.roc_curve(labels, scores, drop_intermediate=False)
     gap = (1 - true) - false
@@ -96,8 +96,9 @@ def ranking(
     groups = np.arange(len(y)) if clusters is None else np.unique(clusters, return_inverse=True)[1]
     resampled = _bootstrap(y, s, groups, fprs, replicates, np.random.default_rng(seed))
     bounds = np.quantile(resampled, [0.025, 0.975], axis=0)
+    fewest = min(len(np.unique(groups[y == label])) for label in (0, 1))
     return {
-        name: Estimate(value, float(low), float(high))
+        name: _estimate(value, float(low), float(high), fewest)
         for (name, value), low, high in zip(values.items(), *bounds, strict=True)
     }
 
@@ -123,25 +124,34 @@ def summarize(
     result |= {
         "tpr_at_0.001": tpr_at_fpr(y, s, 0.001),
         "average_precision": float(metrics.average_precision_score(y, s)),
-        "equal_error_rate": equal_error_rate(y, s),
+        "equal_error_rate": equal_errorproportion(y, s),
         "balanced_accuracy": float(metrics.balanced_accuracy_score(y, p > 0.5)),
         "brier": float(metrics.brier_score_loss(y, p)),
         "log_loss": float(metrics.log_loss(y, p, labels=[0, 1])),
         "calibration_error": calibration_error(y, p),
         "cllr": cllr(y, p),
-        "real_accuracy": _rate(p[y == 0] <= 0.5),
-        "generated_accuracy": _rate(p[y == 1] > 0.5),
+        "real_accuracy": proportion(p[y == 0] <= 0.5).to_list(),
+        "generated_accuracy": proportion(p[y == 1] > 0.5).to_list(),
     }
     if threshold is not None:
         result["at_threshold"] = {
-            "real_flagged": _rate(s[y == 0] > threshold),
-            "generated_flagged": _rate(s[y == 1] > threshold),
+            "real_flagged": proportion(s[y == 0] > threshold).to_list(),
+            "generated_flagged": proportion(s[y == 1] > threshold).to_list(),
         }
     return result
 
 
-def _rate(hits: NDArray[np.bool_]) -> list[float]:
-    return [float(hits.mean()), *exact_interval(int(hits.sum()), len(hits))]
+def _estimate(value: float, low: float, high: float, pairs: int) -> Estimate:
+    """Resampling perfect scores only repeats them; then the exact interval of `pairs` out of
+    `pairs` independent pairs in the right order (or none of them) says what so few can show."""
+    if low == high == value and value in (0.0, 1.0):
+        return Estimate(value, *exact_interval(round(value * pairs), pairs))
+    return Estimate(value, low, high)
+
+
+def proportion(hits: NDArray[np.bool_]) -> Estimate:
+    """The share of `hits` with its exact interval, as if each were independent."""
+    return Estimate(float(hits.mean()), *exact_interval(int(hits.sum()), len(hits)))
 
 
 def _bootstrap(

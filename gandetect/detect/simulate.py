@@ -10,9 +10,8 @@ that is scored.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -41,10 +40,8 @@ _FILTERS = (
 )
 
 
-class Luma(Protocol):
-    """A luma plane (H, W), uint8 or floating 0..255; computed only when called."""
-
-    def __call__(self) -> Tensor: ...
+# Gives a luma plane (H, W), uint8 or floating 0..255, when it is called and not before.
+Photograph = Callable[[], Tensor]
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ class Pair:
 
 
 def simulate(
-    photographs: list[Luma], *, pairs: int, side: int = 384, seed: int = 0
+    photographs: Sequence[Photograph], *, pairs: int, side: int = 384, seed: int = 0
 ) -> Iterator[Pair]:
     """`pairs` pairs from each photograph, one photograph in memory at a time.
 

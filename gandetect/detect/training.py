@@ -1,0 +1,303 @@
+"""From folders to a calibrated model: what `gandetect fit` does.
+
+Tiles of one image are one score, images of one photograph one cluster. The scores that calibrate
+come from folds that saw no tile of their photograph; the model that is stored is fitted to
+everything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sklearn
+import torch
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedGroupKFold
+from torch import Tensor
+
+from gandetect.detect.audit import Audit, LeakError, audit, describe
+from gandetect.detect.calibration import fit_platt, smallest_certifiable_rate
+from gandetect.detect.classifiers import Fitted, fit_classifier
+from gandetect.detect.features import FeatureSpec, extract
+from gandetect.detect.metrics import Estimate, proportion, ranking
+from gandetect.detect.model import MIN_SIDE, Model
+from gandetect.detect.simulate import Pair, simulate
+from gandetect.detect.tiles import cut_tiles
+from gandetect.media import MediaError, read_luma, sniff
+
+FOLDS = 5
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image: `features` (T, F) of tiles of `tile` pixels; `group` is what it stems from."""
+
+    group: str
+    label: int
+    tile: int
+    features: NDArray[np.float32]
+
+
+@dataclass
+class Dataset:
+    """Samples, the audit rows of their files, and why the other files could not be used."""
+
+    samples: list[Sample] = field(default_factory=list)
+    rows: list[dict[str, float]] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    hashes: dict[int, list[str]] = field(default_factory=lambda: {0: [], 1: []})
+
+    def manifest(self) -> dict[str, Any]:
+        """How many files of each class were used, and one hash over those of their contents."""
+        return {
+            name: {
+                "files": len(self.hashes[label]),
+                "sha256": hashlib.sha256(
+                    "\n".join(sorted(self.hashes[label])).encode()
+                ).hexdigest(),
+            }
+            for label, name in ((0, "real"), (1, "generated"))
+            if self.hashes[label]
+        }
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted `model` and what its cross-fitted image scores show.
+
+    `auc`: with the interval of its clusters. `accuracy`: at even odds, of the real and of the
+    generated images, with exact intervals.
+    """
+
+    model: Model
+    auc: Estimate
+    accuracy: dict[str, Estimate]
+    n_real: int
+    n_generated: int
+    audit: Audit | None = None
+
+    @property
+    def smallest_rate(self) -> float:
+        """The smallest false-alarm rate that the calibration images can certify."""
+        arrays = self.model.arrays
+        fewest = min(len(arrays["calibration.real"]), len(arrays["calibration.generated"]))
+        return smallest_certifiable_rate(fewest)
+
+
+def image_files(folder: str | Path) -> list[Path]:
+    """The still images below `folder`, known by their content, in order of their names.
+
+    Raises ValueError where there are none.
+    """
+    files = [p for p in sorted(Path(folder).rglob("*")) if p.is_file() and sniff(p) == "image"]
+    if not files:
+        raise ValueError(f"{folder}: no images found; give a folder with photographs in it")
+    return files
+
+
+def load_folder(
+    dataset: Dataset,
+    folder: str | Path,
+    label: int,
+    spec: FeatureSpec,
+    tile: int,
+    progress: Progress | None = None,
+) -> None:
+    """Add the images below `folder` to `dataset`; files that fail are noted there, not raised.
+
+    Files of both classes with the same name, apart from the suffix, count as one source: a
+    photograph and what was generated from it.
+    """
+    files = image_files(folder)
+    for number, path in enumerate(files):
+        if progress:
+            progress(f"reading {Path(folder).name}", number, len(files))
+        try:
+            data = path.read_bytes()
+            pixels = read_luma(data).as_uint8_range()
+            features = extract(cut_tiles(pixels, tile, min_side=MIN_SIDE), spec).numpy()
+            row = describe(data, pixels)
+        except (MediaError, ValueError, OSError) as error:
+            dataset.failed[str(path)] = str(error)
+            continue
+        dataset.samples.append(Sample(source_of(path, folder), label, tile, features))
+        dataset.rows.append(row)
+        dataset.hashes[label].append(hashlib.sha256(data).hexdigest())
+
+
+def simulate_folder(
+    dataset: Dataset,
+    folder: str | Path,
+    spec: FeatureSpec,
+    tiles: Sequence[int],
+    *,
+    pairs: int,
+    seed: int,
+    progress: Progress | None = None,
+) -> None:
+    """Add `pairs` simulated pairs of each photograph below `folder`, cut to each tile size."""
+    files = image_files(folder)
+    readable = [path for path in files if _note_failure(dataset, path)]
+    planes = [partial(_load, path) for path in readable]
+    for pair in simulate(planes, pairs=pairs, seed=seed):
+        if progress:
+            progress("simulating", pair.source, len(readable))
+        _add_pair(dataset, pair, source_of(readable[pair.source], folder), spec, tiles)
+
+
+def source_of(path: Path, folder: str | Path) -> str:
+    """What an image stems from, by its name: its path below `folder` without the suffix."""
+    return path.relative_to(folder).with_suffix("").as_posix()
+
+
+def _load(path: Path) -> Tensor:
+    return read_luma(path).as_uint8_range()
+
+
+def _note_failure(dataset: Dataset, path: Path) -> bool:
+    """Whether `path` is a photograph to simulate from; if not, the reason is noted."""
+    try:
+        data = path.read_bytes()
+        cut_tiles(read_luma(data).as_uint8_range(), 2 * MIN_SIDE, min_side=2 * MIN_SIDE)
+    except (MediaError, ValueError, OSError) as error:
+        dataset.failed[str(path)] = str(error)
+        return False
+    dataset.hashes[0].append(hashlib.sha256(data).hexdigest())
+    return True
+
+
+def _add_pair(
+    dataset: Dataset, pair: Pair, group: str, spec: FeatureSpec, tiles: Iterable[int]
+) -> None:
+    for tile in tiles:
+        try:
+            images = [cut_tiles(image, tile) for image in (pair.real, pair.generated)]
+        except ValueError:
+            # A flat crop, such as a piece of sky; both of the pair go, or the classes would differ.
+            continue
+        for label, cut in enumerate(images):
+            dataset.samples.append(Sample(group, label, tile, extract(cut, spec).numpy()))
+
+
+def fit_model(
+    dataset: Dataset,
+    spec: FeatureSpec,
+    *,
+    name: str,
+    classifier: str = "logistic",
+    tile: int = 128,
+    seed: int = 0,
+    allow_leak: bool = False,
+    details: dict[str, Any] | None = None,
+    **settings: Any,
+) -> Fit:
+    """Audit, cross-fit, calibrate and fit.
+
+    Raises LeakError where the audit fails, unless `allow_leak`; ValueError where a class has fewer
+    than two sources.
+    """
+    samples = dataset.samples
+    found = _audited(dataset, seed, allow_leak)
+
+    def fit(chosen: Sequence[Sample]) -> Fitted:
+        return _fit_samples(chosen, classifier, seed, settings)
+
+    scores = cross_fitted_scores(samples, fit, seed)
+    unit = [i for i, sample in enumerate(samples) if sample.tile == tile]
+    labels = np.array([samples[i].label for i in unit])
+    groups = np.array([samples[i].group for i in unit])
+    auc = ranking(labels, scores[unit], groups)["auc"]
+    accuracy = {
+        name: proportion((scores[unit] > 0)[labels == label] == label)
+        for label, name in ((0, "real"), (1, "generated"))
+    }
+    fitted = fit(samples)
+    calibration = [scores[_first_of_each(samples, unit, label)] for label in (0, 1)]
+    n_real, n_generated = (int((labels == label).sum()) for label in (0, 1))
+    card = {
+        "training": {
+            "data": dataset.manifest(),
+            "images": {"real": n_real, "generated": n_generated},
+            "seed": seed,
+            "settings": settings,
+            "audit": found.to_dict() if found else None,
+            "versions": {"torch": torch.__version__, "scikit-learn": sklearn.__version__},
+        },
+        "cross_fitted": {"auc": auc.to_list(), "folds": "by source", "tile": tile},
+        **(details or {}),
+    }
+    model = Model.create(
+        name,
+        classifier,
+        fitted.kind,
+        spec,
+        fitted.arrays,
+        tile=tile,
+        platt=fit_platt(scores[unit], labels),
+        real_scores=torch.from_numpy(calibration[0]),
+        generated_scores=torch.from_numpy(calibration[1]),
+        details=card,
+    )
+    return Fit(model, auc, accuracy, n_real, n_generated, found)
+
+
+def cross_fitted_scores(
+    samples: Sequence[Sample], fit: Callable[[Sequence[Sample]], Fitted], seed: int
+) -> NDArray[np.float64]:
+    """Mean tile logit (N,) of each sample, by a fit that saw nothing of its group."""
+    labels = np.array([sample.label for sample in samples])
+    groups = np.array([sample.group for sample in samples])
+    fewest = min(len(np.unique(groups[labels == label])) for label in (0, 1))
+    if fewest < 2:
+        raise ValueError(
+            f"{fewest} source(s) of one class; at least 2 real and 2 generated images are needed"
+        )
+    scores = np.empty(len(samples))
+    splitter = StratifiedGroupKFold(min(FOLDS, fewest), shuffle=True, random_state=seed)
+    for train, test in splitter.split(labels, labels, groups):
+        fitted = fit([samples[i] for i in train])
+        for i in test:
+            scores[i] = fitted.logits(samples[i].features).mean()
+    return scores
+
+
+def _audited(dataset: Dataset, seed: int, allow_leak: bool) -> Audit | None:
+    """The audit of the files; None where there are none, since simulation delivers pairs alike."""
+    if not dataset.rows:
+        return None
+    labels = [sample.label for sample in dataset.samples]
+    groups = [sample.group for sample in dataset.samples]
+    found = audit(dataset.rows, labels, groups, seed=seed)
+    if found.leaks and not allow_leak:
+        raise LeakError(found)
+    return found
+
+
+def _fit_samples(
+    samples: Sequence[Sample], classifier: str, seed: int, settings: dict[str, Any]
+) -> Fitted:
+    """Fit to all tiles; each image weighs the same, however many tiles it has."""
+    return fit_classifier(
+        classifier,
+        np.concatenate([sample.features for sample in samples]),
+        np.concatenate([np.full(len(s.features), s.label) for s in samples]),
+        weights=np.concatenate([np.full(len(s.features), 1 / len(s.features)) for s in samples]),
+        seed=seed,
+        **settings,
+    )
+
+
+def _first_of_each(samples: Sequence[Sample], unit: Sequence[int], label: int) -> list[int]:
+    """One sample of `label` per group: thresholds are certified for independent images."""
+    first: dict[str, int] = {}
+    for i in unit:
+        if samples[i].label == label:
+            first.setdefault(samples[i].group, i)
+    return list(first.values())
