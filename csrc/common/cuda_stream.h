@@ -1,4 +1,5 @@
-// The current CUDA stream of torch, and launch statuses turned into torch errors.
+// What the glue asks of torch about a CUDA device: where a tensor lives, a guard, the current
+// stream.
 //
 // aoti_torch_get_current_cuda_stream lives in libtorch_cuda alone. A direct reference would make
 // the extension unloadable beside a CPU-only torch, and a weak one stays null even beside a CUDA
@@ -7,11 +8,19 @@
 #pragma once
 
 #include <dlfcn.h>
+#include <torch/csrc/stable/accelerator.h>
+#include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/util/Exception.h>
 
 #include <cstdint>
 
 namespace gandetect {
+
+using DeviceGuard = torch::stable::accelerator::DeviceGuard;
+
+inline bool is_on_device(const torch::stable::Tensor& tensor, int32_t device_index) {
+  return tensor.is_cuda() && tensor.get_device() == device_index;
+}
 
 using CurrentStreamGetter = int32_t (*)(int32_t device_index, void** stream);
 

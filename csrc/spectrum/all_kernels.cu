@@ -1,13 +1,13 @@
 // Every kernel that ships, instantiated by name: what is not instantiated, the nvcc gate does not
 // compile.
-#include "grey.cuh"
-#include "means.cuh"
-#include "spread.cuh"
+#include "spectrum/grey.cuh"
+#include "spectrum/means.cuh"
+#include "spectrum/spread.cuh"
 
-namespace gandetect {
+namespace gandetect::spectrum::device {
 
 #define GD_INSTANTIATE_GREY(Pixel, Real) \
-  template __global__ void grey_kernel(const Pixel*, Real*, GreyParams<Real>)
+  template __global__ void grey_kernel(const Pixel*, Real*, GreyParams)
 
 #define GD_INSTANTIATE_MEANS(Real, Source) \
   template __global__ void means_kernel(Source<Real>, const int32_t*, MeansPlan, MeansOutput<Real>)
@@ -16,6 +16,8 @@ namespace gandetect {
   template __global__ void plane_sum_kernel(const Real*, double*, int64_t, int64_t);               \
   template __global__ void hann_table_kernel(Real*, int, int);                                     \
   template __global__ void hann_kernel(Real*, const double*, const Real*, int, int, int64_t);      \
+  template __global__ void dc_kernel<Real>(Complex<Real>::type*, const double*, double, int64_t,   \
+                                           int64_t, int64_t);                                      \
   GD_INSTANTIATE_MEANS(Real, SpectrumSource);                                                      \
   GD_INSTANTIATE_MEANS(Real, PlaneSource);                                                         \
   template __global__ void finish_tiles_kernel(const Real*, const double*, double, Real*, int64_t, \
@@ -31,4 +33,4 @@ template __global__ void plane_mean_kernel(const double*, double*, int64_t, int6
 GD_INSTANTIATE(float);
 GD_INSTANTIATE(double);
 
-}  // namespace gandetect
+}  // namespace gandetect::spectrum::device

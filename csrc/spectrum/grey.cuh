@@ -1,10 +1,12 @@
 // Images to grey planes, and the Hann window over them.
 //
-//   grey      g = gain * luma + offset      luma: the plane itself, or .299 R + .587 G + .114 B;
+//   grey      g = luma - shift           luma: the plane itself, or .299 R + .587 G + .114 B;
 //             of uint8 RGB exactly (299 R + 587 G + 114 B) / 1000, or rounded as image decoders do,
-//             (19595 R + 38470 G + 7471 B + 32768) >> 16
+//             (19595 R + 38470 G + 7471 B + 32768) >> 16. The shift keeps a large mean out of the
+//             transform, where its rounding would drown the faint corner; dc puts it back
 //   mean      two passes: a sum per block of kSumTile pixels, then the block sums in block order,
 //             both in double, so that the result depends on the shape alone
+//   dc        F[0,0] <- (pixels mean, or F[0,0] where there is no mean) + constant
 //   hann      g <- (g - mean) h_H[y] h_W[x],    h_N[n] = 1/2 - cos(2 pi n / N) / 2
 //
 // Memory, per pixel of a float32 batch: grey reads C bytes or 4C and writes 4; the window reads 4,
@@ -12,9 +14,10 @@
 // pixels; no alignment is asked of the images, so any contiguous slice of a larger batch will do.
 #pragma once
 
-#include "device.h"
+#include "common/device.h"
+#include "spectrum/value.cuh"
 
-namespace gandetect {
+namespace gandetect::spectrum::device {
 
 constexpr int kGreyThreads = 256;
 constexpr int kGreyTile = 4 * kGreyThreads;
@@ -22,41 +25,40 @@ constexpr int kSumThreads = 256;
 constexpr int kSumTile = 16 * kSumThreads;
 constexpr int kSumWarps = kSumThreads / 32;
 
-template <typename Real>
 struct GreyParams {
   int64_t plane;
   int64_t tiles;
-  Real gain;
-  Real offset;
+  int shift;
   int channels;
   bool rounded;
 };
 
-__device__ inline float luma(const uint8_t* p, int64_t plane, bool rounded) {
-  const int r = p[0], g = p[plane], b = p[2 * plane];
-  if (rounded) return static_cast<float>((19595 * r + 38470 * g + 7471 * b + 32768) >> 16);
-  return static_cast<float>(299 * r + 587 * g + 114 * b) / 1000.0f;
+__device__ inline float shifted_luma(const uint8_t* p, const GreyParams& a) {
+  if (a.channels == 1) return static_cast<float>(p[0] - a.shift);
+  const int r = p[0], g = p[a.plane], b = p[2 * a.plane];
+  if (a.rounded)
+    return static_cast<float>(((19595 * r + 38470 * g + 7471 * b + 32768) >> 16) - a.shift);
+  return static_cast<float>(299 * r + 587 * g + 114 * b - 1000 * a.shift) / 1000.0f;
 }
 
 template <typename Real>
-__device__ inline Real luma(const Real* p, int64_t plane, bool) {
-  return Real(0.299) * p[0] + Real(0.587) * p[plane] + Real(0.114) * p[2 * plane];
+__device__ inline Real shifted_luma(const Real* p, const GreyParams& a) {
+  if (a.channels == 1) return p[0] - a.shift;
+  const Real luma = Real(0.299) * p[0] + Real(0.587) * p[a.plane] + Real(0.114) * p[2 * a.plane];
+  return luma - a.shift;
 }
 
 // grid: images * tiles; block: kGreyThreads
 template <typename Pixel, typename Real>
 __global__ void __launch_bounds__(kGreyThreads)
-    grey_kernel(const Pixel* __restrict__ images, Real* __restrict__ grey, GreyParams<Real> a) {
+    grey_kernel(const Pixel* __restrict__ images, Real* __restrict__ grey, GreyParams a) {
   const int64_t image = blockIdx.x / a.tiles;
   const int64_t first = (blockIdx.x % a.tiles) * kGreyTile + threadIdx.x;
   const Pixel* source = images + image * a.channels * a.plane;
   for (int i = 0; i < kGreyTile; i += kGreyThreads) {
     const int64_t pixel = first + i;
     if (pixel >= a.plane) break;
-    const Real value = a.channels == 1
-                           ? static_cast<Real>(source[pixel])
-                           : static_cast<Real>(luma(source + pixel, a.plane, a.rounded));
-    grey[image * a.plane + pixel] = value * a.gain + a.offset;
+    grey[image * a.plane + pixel] = shifted_luma(source + pixel, a);
   }
 }
 
@@ -98,6 +100,18 @@ __global__ void plane_mean_kernel(const Sum* __restrict__ sums, Sum* __restrict_
   means[image] = total / static_cast<Sum>(plane);
 }
 
+// spectra (images, plane); one thread per image
+template <typename Real>
+__global__ void dc_kernel(typename Complex<Real>::type* __restrict__ spectra,
+                          const double* __restrict__ means, double constant, int64_t images,
+                          int64_t pixels, int64_t plane) {
+  const int64_t image = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (image >= images) return;
+  typename Complex<Real>::type& dc = spectra[image * plane];
+  const double sum = means == nullptr ? static_cast<double>(dc.x) : means[image] * pixels;
+  dc.x = static_cast<Real>(sum + constant);
+}
+
 // table (height + width): h_H, then h_W; one thread per entry
 template <typename Real>
 __global__ void hann_table_kernel(Real* __restrict__ table, int height, int width) {
@@ -135,4 +149,4 @@ __global__ void __launch_bounds__(kGreyThreads)
   }
 }
 
-}  // namespace gandetect
+}  // namespace gandetect::spectrum::device

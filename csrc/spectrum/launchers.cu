@@ -1,10 +1,12 @@
 // Grid and shared-memory arithmetic of the spectrum kernels. Built by nvcc for the extension and by
 // g++ over the SIMT shim for the tests.
-#include "grey.cuh"
-#include "launchers.cuh"
-#include "spread.cuh"
+#include "common/launch.h"
+#include "spectrum/grey.cuh"
+#include "spectrum/launchers.cuh"
+#include "spectrum/means.cuh"
+#include "spectrum/spread.cuh"
 
-namespace gandetect {
+namespace gandetect::spectrum::device {
 namespace {
 
 constexpr int kElementThreads = 256;
@@ -28,12 +30,8 @@ int launch_blocks(int64_t blocks, Launch launch) {
 template <typename Pixel, typename Real>
 int grey(const GreyArgs& args, void* stream) {
   const int64_t plane = args.height * args.width;
-  const GreyParams<Real> params{plane,
-                                ceil_div(plane, kGreyTile),
-                                static_cast<Real>(args.gain),
-                                static_cast<Real>(args.offset),
-                                args.channels,
-                                args.rounded};
+  const GreyParams params{plane, ceil_div(plane, kGreyTile), args.shift, args.channels,
+                          args.rounded};
   return launch_blocks(args.n_images * params.tiles, [&](unsigned grid) {
     GD_LAUNCH((grey_kernel<Pixel, Real>), grid, kGreyThreads, 0, stream,
               static_cast<const Pixel*>(args.images), static_cast<Real*>(args.grey), params);
@@ -41,32 +39,41 @@ int grey(const GreyArgs& args, void* stream) {
 }
 
 template <typename Real>
-int hann(const HannArgs& args, void* stream) {
-  const int64_t plane = args.height * args.width;
-  const int64_t sum_tiles = ceil_div(plane, kSumTile), grey_tiles = ceil_div(plane, kGreyTile);
-  const int height = static_cast<int>(args.height), width = static_cast<int>(args.width);
-  Real* const image = static_cast<Real*>(args.grey);
-  Real* const table = static_cast<Real*>(args.table);
-
-  int status =
-      launch_blocks(ceil_div(args.height + args.width, kElementThreads), [&](unsigned grid) {
-        GD_LAUNCH((hann_table_kernel<Real>), grid, kElementThreads, 0, stream, table, height,
-                  width);
-      });
-  if (status != kSuccess) return status;
-  status = launch_blocks(args.n_images * sum_tiles, [&](unsigned grid) {
+int plane_mean(const PlaneMeanArgs& args, void* stream) {
+  const int64_t plane = args.height * args.width, tiles = ceil_div(plane, kSumTile);
+  const int status = launch_blocks(args.n_images * tiles, [&](unsigned grid) {
     GD_LAUNCH((plane_sum_kernel<Real>), grid, kSumThreads, kSumWarps * sizeof(double), stream,
-              image, args.sums, plane, sum_tiles);
+              static_cast<const Real*>(args.grey), args.sums, plane, tiles);
   });
   if (status != kSuccess) return status;
-  status = launch_blocks(ceil_div(args.n_images, kElementThreads), [&](unsigned grid) {
+  return launch_blocks(ceil_div(args.n_images, kElementThreads), [&](unsigned grid) {
     GD_LAUNCH((plane_mean_kernel<double>), grid, kElementThreads, 0, stream, args.sums, args.means,
-              args.n_images, sum_tiles, plane);
+              args.n_images, tiles, plane);
+  });
+}
+
+template <typename Real>
+int dc(const DcArgs& args, void* stream) {
+  return launch_blocks(ceil_div(args.n_images, kElementThreads), [&](unsigned grid) {
+    GD_LAUNCH((dc_kernel<Real>), grid, kElementThreads, 0, stream,
+              static_cast<typename Complex<Real>::type*>(args.spectra), args.means, args.constant,
+              args.n_images, args.pixels, args.plane);
+  });
+}
+
+template <typename Real>
+int hann(const HannArgs& args, void* stream) {
+  const int64_t tiles = ceil_div(args.height * args.width, kGreyTile);
+  const int height = static_cast<int>(args.height), width = static_cast<int>(args.width);
+  Real* const table = static_cast<Real*>(args.table);
+  const int64_t entries = args.height + args.width;
+  const int status = launch_blocks(ceil_div(entries, kElementThreads), [&](unsigned grid) {
+    GD_LAUNCH((hann_table_kernel<Real>), grid, kElementThreads, 0, stream, table, height, width);
   });
   if (status != kSuccess) return status;
-  return launch_blocks(args.n_images * grey_tiles, [&](unsigned grid) {
-    GD_LAUNCH((hann_kernel<Real>), grid, kGreyThreads, 0, stream, image, args.means, table, height,
-              width, grey_tiles);
+  return launch_blocks(args.n_images * tiles, [&](unsigned grid) {
+    GD_LAUNCH((hann_kernel<Real>), grid, kGreyThreads, 0, stream, static_cast<Real*>(args.grey),
+              args.means, table, height, width, tiles);
   });
 }
 
@@ -175,7 +182,7 @@ bool GD_NS(means_plan)(RealType type, int64_t height, int64_t half_width, int64_
   return true;
 }
 
-int64_t GD_NS(hann_tiles)(int64_t height, int64_t width) {
+int64_t GD_NS(sum_tiles)(int64_t height, int64_t width) {
   return ceil_div(height * width, kSumTile);
 }
 
@@ -186,6 +193,17 @@ int GD_NS(grey)(const GreyArgs& args, void* stream) {
   if (args.type == RealType::kFloat64)
     return args.is_uint8 ? kInvalidValue : grey<double, double>(args, stream);
   return args.is_uint8 ? grey<uint8_t, float>(args, stream) : grey<float, float>(args, stream);
+}
+
+int GD_NS(plane_mean)(const PlaneMeanArgs& args, void* stream) {
+  if (args.n_images == 0) return kSuccess;
+  if (!is_valid_plane(args.height, args.width)) return kInvalidValue;
+  return args.type == RealType::kFloat64 ? plane_mean<double>(args, stream)
+                                         : plane_mean<float>(args, stream);
+}
+
+int GD_NS(dc)(const DcArgs& args, void* stream) {
+  return args.type == RealType::kFloat64 ? dc<double>(args, stream) : dc<float>(args, stream);
 }
 
 int GD_NS(hann)(const HannArgs& args, void* stream) {
@@ -207,4 +225,4 @@ int GD_NS(spread)(const SpreadArgs& args, void* stream) {
 
 const char* GD_NS(status_text)(int status) { return GD_STATUS_TEXT(status); }
 
-}  // namespace gandetect
+}  // namespace gandetect::spectrum::device

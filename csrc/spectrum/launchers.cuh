@@ -8,10 +8,10 @@
 
 #include <cstdint>
 
-#include "launch.h"
-#include "means.cuh"
+#include "common/names.h"
+#include "spectrum/plan.cuh"
 
-namespace gandetect {
+namespace gandetect::spectrum::device {
 
 enum class RealType : int { kFloat32 = 0, kFloat64 = 1 };
 
@@ -23,15 +23,30 @@ struct GreyArgs {
   int channels;  // 1 or 3
   bool is_uint8;
   bool rounded;
-  double gain, offset;
+  int shift;  // subtracted from every pixel
+};
+
+struct PlaneMeanArgs {
+  RealType type;
+  const void* grey;  // (N, H, W)
+  double* sums;      // (N, sum_tiles) scratch
+  double* means;     // (N)
+  int64_t n_images, height, width;
+};
+
+struct DcArgs {
+  RealType type;
+  void* spectra;        // (N, plane) complex, in place
+  const double* means;  // (N), or null to keep the transform's own sum
+  double constant;
+  int64_t n_images, pixels, plane;
 };
 
 struct HannArgs {
   RealType type;
-  void* grey;     // (N, H, W), in place
-  double* sums;   // (N, hann_tiles) scratch
-  double* means;  // (N) scratch
-  void* table;    // (H + W) scratch
+  void* grey;           // (N, H, W), in place
+  const double* means;  // (N)
+  void* table;          // (H + W) scratch
   int64_t n_images, height, width;
 };
 
@@ -68,12 +83,14 @@ struct SpreadArgs {
 // extent below 1, or a plane of 2^31 elements.
 bool GD_NS(means_plan)(RealType type, int64_t height, int64_t half_width, int64_t width,
                        int64_t n_bins, int64_t n_maps, bool folded, MeansPlan* plan);
-int64_t GD_NS(hann_tiles)(int64_t height, int64_t width);
+int64_t GD_NS(sum_tiles)(int64_t height, int64_t width);
 
 int GD_NS(grey)(const GreyArgs& args, void* stream);
+int GD_NS(plane_mean)(const PlaneMeanArgs& args, void* stream);
+int GD_NS(dc)(const DcArgs& args, void* stream);
 int GD_NS(hann)(const HannArgs& args, void* stream);
 int GD_NS(means)(const MeansArgs& args, void* stream);
 int GD_NS(spread)(const SpreadArgs& args, void* stream);
 const char* GD_NS(status_text)(int status);
 
-}  // namespace gandetect
+}  // namespace gandetect::spectrum::device

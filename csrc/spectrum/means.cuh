@@ -32,10 +32,11 @@
 // is shared by all images and stays in L2), 0.37 MB of partial bins written and read again.
 #pragma once
 
-#include "device.h"
-#include "value.cuh"
+#include "common/device.h"
+#include "spectrum/plan.cuh"
+#include "spectrum/value.cuh"
 
-namespace gandetect {
+namespace gandetect::spectrum::device {
 
 constexpr int kMeansThreads = 128;
 constexpr int kMeansBlocks =
@@ -43,23 +44,6 @@ constexpr int kMeansBlocks =
 constexpr int kMaxChunkBytes = 4096;
 constexpr int kSharedBins = 2048;
 constexpr int kMaxTileRows = 64;
-constexpr int kMaxMaps = 2;
-
-// Everything that follows from the shape. The host fills it once; kernels and allocations read it.
-struct MeansPlan {
-  int height;
-  int half_width;  // V, the columns at hand: W/2 + 1, or W of a full plane
-  int width;       // W
-  int n_bins;      // K
-  int n_maps;      // M, 0 where no bins are asked for
-  bool folded;
-  int tile_rows;
-  int tiles;
-  int chunk;
-  int lanes;
-  int groups;
-  bool shared_bins;
-};
 
 template <typename Real>
 struct MeansOutput {
@@ -235,4 +219,4 @@ __global__ void finish_rows_kernel(const Real* __restrict__ rows, Real* __restri
   out[i] = static_cast<Real>(sum / 2 / width);
 }
 
-}  // namespace gandetect
+}  // namespace gandetect::spectrum::device

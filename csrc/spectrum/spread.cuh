@@ -10,10 +10,10 @@
 // across threads, so the result is the same to the bit wherever it runs.
 #pragma once
 
-#include "device.h"
-#include "means.cuh"
+#include "common/device.h"
+#include "spectrum/means.cuh"
 
-namespace gandetect {
+namespace gandetect::spectrum::device {
 
 constexpr int kSpreadThreads = 256;
 
@@ -38,4 +38,4 @@ __global__ void __launch_bounds__(kSpreadThreads)
   out[image * plane + element] = static_cast<Real>(sum);
 }
 
-}  // namespace gandetect
+}  // namespace gandetect::spectrum::device

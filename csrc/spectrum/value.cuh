@@ -8,11 +8,10 @@
 // NaN.
 #pragma once
 
-#include "device.h"
+#include "common/device.h"
+#include "spectrum/plan.cuh"
 
-namespace gandetect {
-
-enum Value : int { kPower = 0, kMagnitude = 1, kLog = 2, kLogAmplitude = 3 };
+namespace gandetect::spectrum::device {
 
 template <typename Real>
 struct ValueParams {
@@ -69,4 +68,4 @@ struct PlaneSource {
   __device__ Real at(int64_t index) const { return values[index]; }
 };
 
-}  // namespace gandetect
+}  // namespace gandetect::spectrum::device

@@ -1,0 +1,209 @@
+"""Builds the SIMT programs with the C++ compiler at hand and calls the launchers by ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shlex
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+CSRC = HERE.parents[1] / "csrc"
+LAUNCHERS = sorted(CSRC.glob("*/launchers.cu"))
+CXX = shlex.split(os.environ.get("CXX", "c++"))
+COMMON = ["-std=c++17", "-Wall", "-Wextra", "-Werror", f"-I{HERE}", f"-I{CSRC}"]
+RENAMED = ["-DGD_NS(x)=simt_##x"]
+
+# Flags of the shim, and of everything else: TSan must not see into the shim (simt.cpp says why).
+VARIANTS: dict[str, tuple[list[str], list[str]]] = {
+    "plain": (["-O2"], ["-O2"]),
+    "ucontext": (["-O2", "-DSIMT_UCONTEXT"], ["-O2"]),
+    "asan": (
+        ["-O1", "-g", "-DSIMT_ASAN", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+        ["-O1", "-g", "-DSIMT_ASAN", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+    ),
+    "tsan": (["-O1", "-g", "-DSIMT_TSAN"], ["-O1", "-g", "-fsanitize=thread"]),
+}
+
+
+def run(command: list[str], **kwargs: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False, **kwargs)  # type: ignore[call-overload]
+
+
+def compile_or_fail(command: list[str]) -> None:
+    result = run(command)
+    assert result.returncode == 0, f"{shlex.join(command)}\n{result.stderr[-4000:]}"
+
+
+@dataclass
+class Builder:
+    """Objects and programs in one folder, each built once."""
+
+    folder: Path
+    done: dict[str, Path] = field(default_factory=dict)
+
+    def compile(self, source: Path, flags: list[str], tag: str, csrc: Path = CSRC) -> Path:
+        target = self.folder / f"{source.parent.name}_{source.stem}_{tag}.o"
+        if str(target) not in self.done:
+            kernels = ["-x", "c++"] if source.suffix == ".cu" else []
+            include = [f"-I{csrc}"] if csrc != CSRC else []
+            command = [*CXX, *include, *COMMON, *RENAMED, *flags, *kernels, "-c", str(source)]
+            compile_or_fail([*command, "-o", str(target)])
+            self.done[str(target)] = target
+        return target
+
+    def shim(self, variant: str, extra: tuple[str, ...] = ()) -> list[Path]:
+        flags = [*VARIANTS[variant][0], *extra]
+        tag = variant + "".join(extra).replace("-", "_")
+        return [self.compile(HERE / f"{name}.cpp", flags, tag) for name in ("simt", "fiber")]
+
+    def program(self, name: str, variant: str, csrc: Path = CSRC) -> Path:
+        """`faults` or `driver`; the latter over the launchers of `csrc`, a tree like ours."""
+        program = self.folder / f"{name}_{variant}_{csrc.parent.name}"
+        if str(program) not in self.done:
+            flags = VARIANTS[variant][1]
+            if name == "faults":
+                objects = [self.compile(HERE / "faults.cu", flags, variant)]
+            else:
+                ours = [HERE / "driver.cpp", HERE / "ops_simt.cpp"]
+                objects = [self.compile(source, flags, variant) for source in ours]
+                tag = f"{variant}_{csrc.parent.name}"
+                launchers = sorted(csrc.glob("*/launchers.cu"))
+                objects += [self.compile(source, flags, tag, csrc) for source in launchers]
+            link = [f for f in flags if f.startswith("-f")]
+            everything = map(str, [*objects, *self.shim(variant)])
+            compile_or_fail([*CXX, *link, *everything, "-o", str(program)])
+            self.done[str(program)] = program
+        return program
+
+    def library(self) -> Path:
+        """The launchers as a shared library for ctypes."""
+        target = self.folder / "libops_simt.so"
+        if str(target) not in self.done:
+            flags = ["-O2", "-fPIC"]
+            sources = [HERE / "ops_simt.cpp", *LAUNCHERS]
+            objects = [self.compile(source, flags, "library") for source in sources]
+            objects += self.shim("plain", ("-fPIC",))
+            command = [*CXX, "-shared", "-Wl,--no-undefined", *map(str, objects)]
+            compile_or_fail([*command, "-o", str(target)])
+            self.done[str(target)] = target
+        return target
+
+
+def execute(program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs a program; TSan needs the address space where it looks for it."""
+    command = [str(program), *arguments]
+    if "tsan" in program.name and shutil.which("setarch"):
+        command = ["setarch", "-R", *command]
+    return run(command, timeout=300)
+
+
+class SimtError(RuntimeError):
+    """A launch failed; the text is the shim's."""
+
+
+class Simt:
+    """The launchers over numpy arrays."""
+
+    def __init__(self, library: Path) -> None:
+        self._library = ctypes.CDLL(str(library))
+        self._library.simt_error.restype = ctypes.c_char_p
+
+    def schedule(self, kind: int, seed: int = 1) -> None:
+        """0 forward, 1 reverse, 2 random."""
+        self._library.simt_set_schedule(kind, ctypes.c_uint64(seed))
+
+    def _call(self, name: str, *arguments: object) -> None:
+        status = getattr(self._library, name)(*map(_convert, arguments))
+        if status != 0:
+            raise SimtError(f"status {status}: {self._library.simt_error(status).decode()}")
+
+    def grey(self, images: np.ndarray, rounded: bool = False, shift: int = 0) -> np.ndarray:
+        n, channels, height, width = images.shape
+        is_uint8 = images.dtype == np.uint8
+        real = np.float32 if is_uint8 else images.dtype
+        grey = np.empty((n, height, width), real)
+        sizes = (n, height, width, _Int(channels), _Int(is_uint8), _Int(rounded), _Int(shift))
+        self._call("simt_grey", _type(grey), images, grey, *sizes)
+        return grey
+
+    def hann(self, grey: np.ndarray) -> np.ndarray:
+        windowed = grey.copy()
+        self._call("simt_hann", _type(grey), windowed, *grey.shape)
+        return windowed
+
+    def dc(
+        self, grey: np.ndarray | None, spectra: np.ndarray, constant: float, width: int
+    ) -> np.ndarray:
+        n, height, _ = spectra.shape
+        result = spectra.copy()
+        kind = _type(spectra.real)
+        self._call("simt_dc", kind, grey, result, float(constant), n, height, width)
+        return result
+
+    def means(
+        self,
+        source: np.ndarray,
+        maps: np.ndarray,
+        inverse_counts: np.ndarray,
+        width: int,
+        folded: bool,
+        value: tuple[int, float, float] = (0, 1.0, 0.0),
+        amplitude: float = 1.0,
+        wanted: tuple[bool, bool, bool, bool] = (True, True, True, True),
+    ) -> list[np.ndarray | None]:
+        """Bins, rows, columns and DC of spectra, or of real planes; None where not wanted."""
+        n, height, columns = source.shape
+        n_bins, real = len(inverse_counts), source.real.dtype
+        lengths = (n_bins, height // 2 + 1, columns, 1)
+        results = [
+            np.full((n, length), 7, real) if want else None
+            for length, want in zip(lengths, wanted, strict=True)
+        ]
+        mode, gain, eps = value
+        plan_bins, plan_maps = (n_bins, len(maps)) if wanted[0] else (0, 0)
+        plan = (height, columns, width, plan_bins, plan_maps, _Int(folded))
+        is_plane = _Int(not np.iscomplexobj(source))
+        scalars = (_Int(mode), float(gain), float(eps), float(amplitude))
+        kind = _type(source.real)
+        name = "simt_means"
+        self._call(name, kind, source, is_plane, *scalars, maps, inverse_counts, n, *plan, *results)
+        return results
+
+    def spread(
+        self,
+        q: np.ndarray,
+        maps: np.ndarray,
+        inverse_counts: np.ndarray,
+        width: int,
+        folded: bool,
+    ) -> np.ndarray:
+        n_maps, height, columns = maps.shape
+        out = np.full((len(q), height, columns), 7, q.dtype)
+        plan = (height, columns, width, len(inverse_counts), n_maps, _Int(folded))
+        self._call("simt_spread", _type(q), q, maps, inverse_counts, len(q), *plan, out)
+        return out
+
+
+class _Int(int):
+    """An argument the C side declares as int; plain integers go as int64_t."""
+
+
+def _type(array: np.ndarray) -> _Int:
+    return _Int({np.dtype(np.float32): 0, np.dtype(np.float64): 1}[array.dtype])
+
+
+def _convert(argument: object) -> object:
+    if argument is None:
+        return ctypes.c_void_p(None)
+    if isinstance(argument, np.ndarray):
+        assert argument.flags.c_contiguous
+        return ctypes.c_void_p(argument.ctypes.data)
+    if isinstance(argument, float):
+        return ctypes.c_double(argument)
+    return ctypes.c_int(argument) if isinstance(argument, _Int) else ctypes.c_int64(argument)  # type: ignore[arg-type]

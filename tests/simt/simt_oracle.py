@@ -1,0 +1,108 @@
+"""What the kernels compute, in numpy float64 and from the definitions alone."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+POWER, MAGNITUDE, LOG, LOG_AMPLITUDE = range(4)
+
+
+def grey(images: np.ndarray, rounded: bool = False, shift: int = 0) -> np.ndarray:
+    if images.shape[1] == 1:
+        return images[:, 0].astype(np.float64) - shift
+    if rounded and images.dtype == np.uint8:
+        r, g, b = (images[:, c].astype(np.int64) for c in range(3))
+        return ((19595 * r + 38470 * g + 7471 * b + 32768) >> 16).astype(np.float64) - shift
+    return np.einsum("c,nchw->nhw", [0.299, 0.587, 0.114], images.astype(np.float64)) - shift
+
+
+def hann(planes: np.ndarray) -> np.ndarray:
+    def window(n: int) -> np.ndarray:
+        return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n) / n)
+
+    planes = planes.astype(np.float64)
+    height, width = planes.shape[-2:]
+    centered = planes - planes.mean((-2, -1), keepdims=True)
+    return centered * window(height)[:, None] * window(width)
+
+
+def value_of(spectra: np.ndarray, mode: int, gain: float, eps: float, amplitude: float):
+    f = spectra.astype(np.complex128) * amplitude
+    power = f.real**2 + f.imag**2
+    if mode == POWER:
+        return gain * power
+    if mode == MAGNITUDE:
+        return gain * np.sqrt(power)
+    if mode == LOG:
+        return gain * np.log(power + eps)
+    return gain * np.log((f.real + eps) ** 2 + f.imag**2)
+
+
+def doubled(width: int, columns: int) -> np.ndarray:
+    """2 in the columns that stand for their mirror image as well, else 1."""
+    v = np.arange(columns)
+    return np.where((v > 0) & (2 * v < width), 2.0, 1.0)
+
+
+def weights(maps: np.ndarray, width: int, folded: bool) -> np.ndarray:
+    columns = maps.shape[-1]
+    return doubled(width, columns) if folded and len(maps) == 1 else np.ones(columns)
+
+
+def average(
+    values: np.ndarray, maps: np.ndarray, inverse_counts: np.ndarray, width: int, folded: bool
+) -> np.ndarray:
+    n_bins = len(inverse_counts)
+    out = np.zeros((len(values), n_bins))
+    weighted = values.astype(np.float64) * weights(maps, width, folded)
+    for bin_map in maps:
+        kept = (bin_map >= 0) & (bin_map < n_bins)
+        for image, plane in enumerate(weighted):
+            out[image] += np.bincount(bin_map[kept], plane[kept], minlength=n_bins)
+    return out * inverse_counts
+
+
+def spread(
+    q: np.ndarray, maps: np.ndarray, inverse_counts: np.ndarray, width: int, folded: bool
+) -> np.ndarray:
+    n_bins = len(inverse_counts)
+    padded = np.pad(q.astype(np.float64) * inverse_counts, ((0, 0), (1, 1)))
+    total = sum(padded[:, np.clip(bin_map, -1, n_bins) + 1] for bin_map in maps)
+    return total * weights(maps, width, folded)
+
+
+def rows(values: np.ndarray, width: int) -> np.ndarray:
+    height, columns = values.shape[1:]
+    u = np.arange(height // 2 + 1)
+    means = (values * doubled(width, columns)).sum(-1) / width
+    return (means[:, u] + means[:, (height - u) % height]) / 2
+
+
+def columns(values: np.ndarray) -> np.ndarray:
+    return values.mean(-2)
+
+
+def random_maps(rng: np.random.Generator, height: int, width: int, kind: str):
+    """Maps laid out as in the plans of gandetect.ops, (K,) inverse counts, and `folded`.
+
+    kind: "dc" radii about DC; "half" the same without folding; "middle" two maps about (N-1)/2;
+    "full" a whole plane. A random number of bins is cut off at either end.
+    """
+    columns = width if kind == "full" else width // 2 + 1
+    u = ((np.arange(height) + height // 2) % height - height // 2)[:, None]
+    # Of a full plane only the order matters to the kernels: along a row no bin may fall.
+    v = np.arange(columns)[None, :]
+    offsets = (0.5, -0.5) if kind == "middle" else (0.0,)
+    radii = [np.floor(np.hypot(u + d, v + d)).astype(int) for d in offsets]
+    first = int(rng.integers(0, 2))
+    stop = max(first + 1, math.floor(max(r.max() for r in radii) * rng.uniform(0.4, 1.1)) + 1)
+    n_bins = stop - first
+    maps = np.stack([np.clip(r - first, -1, n_bins) for r in radii]).astype(np.int32)
+    if kind == "middle":
+        maps[1, :, 0] = -1
+        if width % 2 == 0:
+            maps[1, :, width // 2] = n_bins
+    inverse_counts = 1.0 / rng.integers(1, 50, n_bins)
+    return np.ascontiguousarray(maps), inverse_counts, kind == "dc"
