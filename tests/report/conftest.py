@@ -1,0 +1,52 @@
+"""Results files and pictures made for the tests of the report."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from report_runs import RUN
+
+from gandetect.screen.store import Store
+
+pytest.importorskip("jinja2")
+pytest.importorskip("matplotlib")
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Path]:
+    """make_run(items, status="done", skips=()) -> results file; an item may be (item, frames)."""
+    numbers = itertools.count()
+
+    def make(items: Iterable[Any], status: str | None = "done", skips: Iterable[str] = ()) -> Path:
+        path = tmp_path / f"run{next(numbers)}.sqlite"
+        with Store(path, RUN) as store:
+            for seq, entry in enumerate(items):
+                row, frames = entry if isinstance(entry, tuple) else (entry, [])
+                store.add_file({**row, "seq": seq}, frames)
+            for reason in skips:
+                store.add_skip("skipped", reason)
+            if status:
+                store.finish(status)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Callable[..., Path]:
+    """picture(name, height, width, seed) -> a grey image file of noise."""
+
+    def make(name: str, height: int = 128, width: int = 128, seed: int = 0) -> Path:
+        pixels = np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+        return path
+
+    return make

@@ -1,0 +1,178 @@
+"""The report: self-contained, escaped, complete, and of bounded size."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from report_runs import frame, item
+
+from gandetect.report.html import MAX_ERRORS, write_report
+from gandetect.screen.store import StoreError
+
+MakeRun = Callable[..., Path]
+VOID = {"meta", "img", "br", "link", "input", "hr", "path", "use", "rect"}
+
+
+class Page(HTMLParser):
+    """Collects tags, attributes and text, and checks that tags are balanced."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def report(db: Path, **options: int) -> str:
+    out = db.with_suffix(".html")
+    write_report(db, out, **options)
+    return out.read_text(encoding="utf-8")
+
+
+def test_every_verdict_is_named_and_counted(make_run: MakeRun) -> None:
+    db = make_run(
+        [
+            item("a.jpg", "generated", logit=3.0, p_generated=0.97),
+            item("b.jpg", "real"),
+            item("c.jpg", "inconclusive", reason="between_thresholds"),
+            item("d.jpg", "error", reason="truncated", detail="ends early"),
+        ],
+        skips=["hidden", "hidden"],
+    )
+    page = Page(report(db))
+    for words in (
+        "the score lies between the two thresholds",
+        "the file is cut short",
+        "ends early",
+        "0.97",
+        "test-v1",
+        "2: hidden file",
+        "All 4 files",
+    ):
+        assert words in page.text
+
+
+def test_nothing_is_loaded_from_outside(make_run: MakeRun, picture: Callable[..., Path]) -> None:
+    image = str(picture("p.png"))
+    clip = (item("v.mp4", media="video"), [frame(i, 0.5) for i in range(5)])
+    text = report(make_run([item(image, "generated", logit=3.0), clip]))
+    page = Page(text)
+    assert not re.search(r"https?://|url\((?!#)|@import", text)
+    assert not {"script", "link", "iframe", "object", "embed"} & set(page.tags)
+    for _, name, value in page.attributes:
+        if name in ("src", "href", "xlink:href", "data", "srcset", "action"):
+            assert value.startswith(("data:image/jpeg;base64,", "#"))
+    assert sum(tag == "img" for tag in page.tags) == 1
+
+
+HOSTILE = "<script>alert(1)</script>\"'&.jpg"
+
+
+def test_names_and_details_are_escaped(make_run: MakeRun, picture: Callable[..., Path]) -> None:
+    image = picture("<script>alert(1)<b>\"'&.jpg")
+    db = make_run(
+        [
+            item(str(image), "generated", logit=3.0, reason="<i>reason</i>"),
+            item(HOSTILE, "error", reason="corrupt", detail=HOSTILE),
+            (item(HOSTILE, media="video"), [frame(i, 0.5) for i in range(5)]),
+        ]
+    )
+    page = Page(report(db))
+    assert "script" not in page.tags
+    assert "<i>reason</i>" in page.text
+    assert not any(name.startswith("on") for _, name, _ in page.attributes)
+    assert HOSTILE in page.text
+    assert "<b>nothing</b>" in page.text
+
+
+def test_direction_and_control_characters_are_spelled_out(make_run: MakeRun) -> None:
+    page = Page(report(make_run([item("photo\u202egpj.exe\x07.png", "real")])))
+    assert "photo\\u202egpj.exe\\u0007.png" in page.text
+
+
+def test_empty_run(make_run: MakeRun) -> None:
+    page = Page(report(make_run([], skips=["not_media"])))
+    assert "No file was screened" in page.text
+    assert "svg" not in page.tags
+
+
+def test_run_of_errors_only(make_run: MakeRun) -> None:
+    rows = [item(f"{i}.jpg", "error", reason="corrupt") for i in range(MAX_ERRORS + 50)]
+    page = Page(report(make_run(rows)))
+    assert f"The first {MAX_ERRORS} by name" in page.text
+    assert "svg" not in page.tags
+    assert "They were not cleared" in page.text
+
+
+def test_interrupted_run_says_so(make_run: MakeRun) -> None:
+    assert "interrupted" in Page(report(make_run([item("a.jpg")], "interrupted"))).text
+    assert "recorded as running" in Page(report(make_run([item("a.jpg")], None))).text
+
+
+def test_large_run_is_capped_worst_first(make_run: MakeRun) -> None:
+    verdicts = ("real", "inconclusive", "generated")
+    rows = [item(f"f{i}.jpg", verdicts[i % 3], logit=i / 1000) for i in range(5000)]
+    text = report(make_run(rows), max_rows=100)
+    page = Page(text)
+    assert "The 100 most suspicious of 5,000 files" in page.text
+    listed = re.findall(r'<td class="path"><bdi>(f\d+)\.jpg', text)
+    assert listed == [f"f{i}" for i in range(4997, 4997 - 300, -3)]
+    assert len(text) < 200_000
+
+
+def test_video_timeline(make_run: MakeRun) -> None:
+    clip = item("walk.mp4", "generated", media="video", logit=3.0, n_frames=20)
+    single = item("one.mp4", "generated", media="video", logit=3.0, n_frames=1)
+    db = make_run([(clip, [frame(i, 0.9) for i in range(20)]), (single, [frame(0, 0.9)])])
+    page = Page(report(db))
+    assert "Videos over time" in page.text
+    assert page.tags.count("svg") == 2  # the histogram and one timeline
+    assert "no picture: the file is gone" in page.text
+
+
+def test_expected_false_alarms_leave_out_errors(make_run: MakeRun) -> None:
+    rows = [item(f"{i}.jpg") for i in range(100)] + [item("e", "error", reason="corrupt")] * 50
+    assert "up to about 5 of them" in Page(report(make_run(rows))).text
+
+
+def test_page_is_whole_or_not_at_all(make_run: MakeRun, tmp_path: Path) -> None:
+    db = make_run([item("a.jpg")])
+    with pytest.raises(StoreError, match="give another name"):
+        write_report(db, tmp_path / "no folder" / "r.html")
+    folder = tmp_path / "taken"
+    folder.mkdir()
+    with pytest.raises(StoreError):
+        write_report(db, folder)
+    assert not list(tmp_path.glob("*.part*"))
+
+
+def test_wrong_arguments(make_run: MakeRun, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="max_rows=0"):
+        write_report(make_run([]), tmp_path / "r.html", max_rows=0)
+    with pytest.raises(StoreError, match="no such results file"):
+        write_report(tmp_path / "none.sqlite", tmp_path / "r.html")
