@@ -218,10 +218,7 @@ def page(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        name=visible_name, p=_probability, size=_size, reason=_reason, when=_when, number=_number,
-        card=_card,
-    )  # fmt: skip
+    environment.filters.update(FILTERS)
     return environment.get_template(template).render(**values)
 
 
@@ -321,3 +318,15 @@ def _when(text: str | None) -> str:
 def _card(card: Mapping[str, Any]) -> str:
     text = json.dumps(card, indent=2, ensure_ascii=False)
     return text if len(text) < 20_000 else f"{text[:20_000]}\n... (the model file holds the rest)"
+
+
+FILTERS = {
+    "base": os.path.basename,
+    "card": _card,
+    "name": visible_name,
+    "number": _number,
+    "p": _probability,
+    "reason": _reason,
+    "size": _size,
+    "when": _when,
+}
