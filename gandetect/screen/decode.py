@@ -26,6 +26,12 @@ class Sampling:
     every: float | None = None
     max_frames: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.every is not None and not self.every > 0:
+            raise ValueError(f"every={self.every} given; want seconds above 0, or None for all")
+        if self.max_frames is not None and self.max_frames < 1:
+            raise ValueError(f"max_frames={self.max_frames} given; at least 1 is needed")
+
 
 @dataclass(frozen=True)
 class DecodedFrame:
