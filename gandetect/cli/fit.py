@@ -133,6 +133,7 @@ def _print(result: dict[str, Any]) -> None:
     if result["audit"]:
         verdict = "LEAKS, overridden" if result["audit"]["leaks"] else "passed"
         table.add_row("leak audit", f"{verdict}: AUC {_interval(result['audit']['auc'])}")
+        table.add_row("brightness alone", f"AUC {_interval(result['audit']['brightness'])}")
     thresholds = result["thresholds"]
     table.add_row(
         f"thresholds at {thresholds['fpr']:.1%} false alarms",

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor
 
+from gandetect.detect.folds import source_folds
 from gandetect.detect.metrics import Estimate, ranking
 
 MAX_AUC = 0.6
@@ -32,6 +32,7 @@ CONTAINERS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF")
 # against them.
 _QUALITY_SHOWN = frozenset({"JPEG", "PNG", "TIFF", "GIF", "BMP"})
 _EVIDENCE = frozenset({"bytes", "bytes_per_pixel"})
+_BRIGHTNESS = frozenset({"mean", "low", "high"})
 _BIT_DEPTHS = {"1": 1, "I;16": 16, "I;16B": 16, "I;16L": 16, "I": 32, "F": 32}
 
 
@@ -49,29 +50,49 @@ class LeakError(ValueError):
 
 @dataclass(frozen=True)
 class Audit:
-    """`auc` of the metadata classifier, cross-validated; `columns`: each column's own AUC."""
+    """`auc` of the metadata classifier, cross-validated; `columns`: each column's own AUC.
+
+    `brightness`: the same from mean and range alone. Faces against landscapes differ in it: it
+    counts as a leak only for features in which brightness does not cancel (`brightness_counts`).
+    """
 
     auc: Estimate
+    brightness: Estimate
+    brightness_counts: bool
     columns: dict[str, float]
 
     @property
     def leaks(self) -> bool:
         """Whether the metadata separate the classes beyond chance and beyond `MAX_AUC`."""
-        return self.auc.low > 0.5 and self.auc.value > MAX_AUC
+        return _beyond_chance(self.auc) or self.brightness_leaks
+
+    @property
+    def brightness_leaks(self) -> bool:
+        """Whether brightness separates the classes and the features would use it."""
+        return self.brightness_counts and _beyond_chance(self.brightness)
 
     @property
     def reason(self) -> str:
         """What separates the classes, strongest first, for people."""
-        judged = [item for item in self.columns.items() if item[0] not in _EVIDENCE]
-        worst = sorted(judged, key=lambda item: -item[1])[:4]
-        named = ", ".join(f"{name} {value:.2f}" for name, value in worst if value > MAX_AUC)
-        return (
-            f"metadata alone tell the classes apart with AUC {self.auc} (by {named or 'several'})"
-        )
+        by_brightness = self.brightness_leaks and not _beyond_chance(self.auc)
+        judged = [name for name in self.columns if (name in _BRIGHTNESS) == by_brightness]
+        worst = sorted(set(judged) - _EVIDENCE, key=lambda name: (-self.columns[name], name))[:4]
+        named = [f"{name} {self.columns[name]:.2f}" for name in worst]
+        what, auc = ("brightness", self.brightness) if by_brightness else ("metadata", self.auc)
+        return f"{what} alone tells the classes apart with AUC {auc} (most by {', '.join(named)})"
 
     def to_dict(self) -> dict[str, Any]:
         """The audit as plain JSON values."""
-        return {"auc": self.auc.to_list(), "leaks": self.leaks, "columns": self.columns}
+        return {
+            "auc": self.auc.to_list(),
+            "brightness": self.brightness.to_list(),
+            "leaks": self.leaks,
+            "columns": self.columns,
+        }
+
+
+def _beyond_chance(auc: Estimate) -> bool:
+    return auc.low > 0.5 and auc.value > MAX_AUC
 
 
 def describe(data: bytes, pixels: Tensor) -> dict[str, float]:
@@ -127,31 +148,35 @@ def audit(
     labels: Sequence[int],
     groups: Sequence[Any] | None = None,
     *,
+    brightness_counts: bool = True,
     seed: int = 0,
 ) -> Audit:
     """Cross-validate a small forest on metadata `rows`, folds by `groups` (None: each by itself).
 
-    Raises ValueError with fewer than two images of a class.
+    `brightness_counts`: False for features in which mean and contrast cancel. Raises ValueError
+    with fewer than two images of a class.
     """
     names = sorted(rows[0])
     x = np.array([[row[name] for name in names] for row in rows], float)
     y = np.asarray(labels).astype(int)
     clusters = np.arange(len(y)) if groups is None else np.unique(groups, return_inverse=True)[1]
     columns = {name: _single(x[:, i], y) for i, name in enumerate(names)}
-    judged = [i for i, name in enumerate(names) if name not in _EVIDENCE]
-    scores = _cross_validated(x[:, judged], y, clusters, seed)
-    return Audit(ranking(y, scores, clusters, replicates=500)["auc"], columns)
+
+    def measured(chosen: Sequence[str]) -> Estimate:
+        scores = _cross_validated(x[:, [names.index(name) for name in chosen]], y, clusters, seed)
+        return ranking(y, scores, clusters, replicates=500)["auc"]
+
+    delivery = [name for name in names if name not in _EVIDENCE | _BRIGHTNESS]
+    return Audit(measured(delivery), measured(sorted(_BRIGHTNESS)), brightness_counts, columns)
 
 
 def _cross_validated(
     x: NDArray[Any], y: NDArray[Any], clusters: NDArray[Any], seed: int
 ) -> NDArray[np.float64]:
-    folds = min(5, int(np.bincount(y, minlength=2).min()))
-    if folds < 2:
-        raise ValueError("the leak audit needs at least two images of each class")
     scores = np.full(len(y), 0.5)
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    for train, test in splitter.split(x, y, clusters):
+    if (x == x[0]).all():
+        return scores
+    for train, test in source_folds(y, clusters, seed):
         if len(np.unique(y[train])) < 2:
             continue
         forest = RandomForestClassifier(

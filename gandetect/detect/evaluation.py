@@ -87,8 +87,8 @@ def tabulate(
 ) -> list[dict[str, Any]]:
     """One row of `metrics.summarize` per generator, region and quality that both classes have.
 
-    A region is left out where an image of either class is smaller than it: the cells of a row must
-    not differ between the classes.
+    A region is left out where an image of either class is smaller than it, since the classes must
+    not differ in it; and the whole image where it is no larger than a region.
     """
     rows = []
     for name, scores in generated.items():
@@ -110,7 +110,17 @@ def tabulate(
 
 
 def _common_cells(scored: Sequence[Scored]) -> list[Cell]:
-    return [cell for cell in scored[0].cells if all(cell in one.cells for one in scored)]
+    common = [cell for cell in scored[0].cells if all(cell in one.cells for one in scored)]
+    return [cell for cell in common if not _repeats(cell, common, scored)]
+
+
+def _repeats(cell: Cell, common: Sequence[Cell], scored: Sequence[Scored]) -> bool:
+    """Whether the whole image is the same as a region already listed, for every image."""
+    region, quality = cell
+    others = [other for other in common if other[0] is not None and other[1] == quality]
+    return region is None and any(
+        all(one.cells[cell] == one.cells[other] for one in scored) for other in others
+    )
 
 
 def _score(item: Item, model: Model, cells: Sequence[Cell]) -> dict[Cell, tuple[float, float]]:

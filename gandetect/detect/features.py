@@ -62,6 +62,11 @@ class FeatureSpec:
             raise ValueError(f"unknown feature settings {sorted(unknown)}; known: {sorted(known)}")
         return cls(**values)
 
+    @property
+    def ignores_brightness(self) -> bool:
+        """Whether the mean and the contrast of an image cancel in its features."""
+        return self.window == "hann" and self.value == "log" and self.remove_mean
+
     def axes(self) -> list[tuple[str, float, float]]:
         """(projection, lowest, highest frequency in cycles per pixel) of each feature, in order."""
         if self.bands is None:

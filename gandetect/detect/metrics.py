@@ -41,7 +41,7 @@ def tpr_at_fpr(labels: ArrayLike, scores: ArrayLike, fpr: float) -> float:
     return float(true[false <= fpr].max())
 
 
-def equal_errorproportion(labels: ArrayLike, scores: ArrayLike) -> float:
+def equal_error_rate(labels: ArrayLike, scores: ArrayLike) -> float:
     """Where misses and false alarms are equally frequent, between the two nearest thresholds."""
     false, true, _ = metrics.roc_curve(labels, scores, drop_intermediate=False)
     gap = (1 - true) - false
@@ -124,7 +124,7 @@ def summarize(
     result |= {
         "tpr_at_0.001": tpr_at_fpr(y, s, 0.001),
         "average_precision": float(metrics.average_precision_score(y, s)),
-        "equal_error_rate": equal_errorproportion(y, s),
+        "equal_error_rate": equal_error_rate(y, s),
         "balanced_accuracy": float(metrics.balanced_accuracy_score(y, p > 0.5)),
         "brier": float(metrics.brier_score_loss(y, p)),
         "log_loss": float(metrics.log_loss(y, p, labels=[0, 1])),
@@ -144,7 +144,7 @@ def summarize(
 def _estimate(value: float, low: float, high: float, pairs: int) -> Estimate:
     """Resampling perfect scores only repeats them; then the exact interval of `pairs` out of
     `pairs` independent pairs in the right order (or none of them) says what so few can show."""
-    if low == high == value and value in (0.0, 1.0):
+    if high - low < 1e-9 and value in (0.0, 1.0):
         return Estimate(value, *exact_interval(round(value * pairs), pairs))
     return Estimate(value, low, high)
 

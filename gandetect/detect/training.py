@@ -18,20 +18,19 @@ import numpy as np
 import sklearn
 import torch
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor
 
 from gandetect.detect.audit import Audit, LeakError, audit, describe
 from gandetect.detect.calibration import fit_platt, smallest_certifiable_rate
 from gandetect.detect.classifiers import Fitted, fit_classifier
 from gandetect.detect.features import FeatureSpec, extract
+from gandetect.detect.folds import source_folds
 from gandetect.detect.metrics import Estimate, proportion, ranking
 from gandetect.detect.model import MIN_SIDE, Model
 from gandetect.detect.simulate import Pair, simulate
 from gandetect.detect.tiles import cut_tiles
 from gandetect.media import MediaError, read_luma, sniff
 
-FOLDS = 5
 Progress = Callable[[str, int, int], None]
 
 
@@ -204,7 +203,7 @@ def fit_model(
     than two sources.
     """
     samples = dataset.samples
-    found = _audited(dataset, seed, allow_leak)
+    found = _audited(dataset, spec, seed, allow_leak)
 
     def fit(chosen: Sequence[Sample]) -> Fitted:
         return _fit_samples(chosen, classifier, seed, settings)
@@ -253,28 +252,23 @@ def cross_fitted_scores(
 ) -> NDArray[np.float64]:
     """Mean tile logit (N,) of each sample, by a fit that saw nothing of its group."""
     labels = np.array([sample.label for sample in samples])
-    groups = np.array([sample.group for sample in samples])
-    fewest = min(len(np.unique(groups[labels == label])) for label in (0, 1))
-    if fewest < 2:
-        raise ValueError(
-            f"{fewest} source(s) of one class; at least 2 real and 2 generated images are needed"
-        )
+    groups = [sample.group for sample in samples]
     scores = np.empty(len(samples))
-    splitter = StratifiedGroupKFold(min(FOLDS, fewest), shuffle=True, random_state=seed)
-    for train, test in splitter.split(labels, labels, groups):
+    for train, test in source_folds(labels, groups, seed):
         fitted = fit([samples[i] for i in train])
         for i in test:
             scores[i] = fitted.logits(samples[i].features).mean()
     return scores
 
 
-def _audited(dataset: Dataset, seed: int, allow_leak: bool) -> Audit | None:
+def _audited(dataset: Dataset, spec: FeatureSpec, seed: int, allow_leak: bool) -> Audit | None:
     """The audit of the files; None where there are none, since simulation delivers pairs alike."""
     if not dataset.rows:
         return None
     labels = [sample.label for sample in dataset.samples]
     groups = [sample.group for sample in dataset.samples]
-    found = audit(dataset.rows, labels, groups, seed=seed)
+    counts = not spec.ignores_brightness
+    found = audit(dataset.rows, labels, groups, brightness_counts=counts, seed=seed)
     if found.leaks and not allow_leak:
         raise LeakError(found)
     return found

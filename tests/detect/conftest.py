@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from skimage import data
 
 from gandetect.detect.features import FeatureSpec
 from gandetect.detect.model import Model
@@ -65,3 +68,10 @@ def linear_model() -> Model:
         real_scores=torch.randn(100, generator=generator) - 1,
         generated_scores=torch.randn(100, generator=generator) + 1,
     )
+
+
+@pytest.fixture(scope="session")
+def photographs():
+    """Loaders of four real photographs in luma, as `simulate` takes them."""
+    names = (data.camera, data.coins, data.grass, data.brick)
+    return [partial(torch.from_numpy, load().copy()) for load in names]

@@ -1,0 +1,116 @@
+"""`fit` on few samples works, says how uncertain it is, and every classifier makes a model file."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gandetect.detect.features import FeatureSpec
+from gandetect.detect.model import Model
+from gandetect.detect.training import (
+    Dataset,
+    Sample,
+    cross_fitted_scores,
+    fit_model,
+    load_folder,
+    simulate_folder,
+)
+
+
+@pytest.fixture
+def folders(real_images, generated_images, tmp_path):
+    for name, images in (("real", real_images), ("generated", generated_images)):
+        (tmp_path / name).mkdir()
+        for number, image in enumerate(images[:10]):
+            Image.fromarray(image).save(tmp_path / name / f"{name}{number}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def twenty(folders):
+    dataset = Dataset()
+    load_folder(dataset, folders / "real", 0, FeatureSpec(), 64)
+    load_folder(dataset, folders / "generated", 1, FeatureSpec(), 64)
+    return dataset
+
+
+def test_twenty_samples_fit_and_say_how_uncertain_they_are(twenty):
+    fit = fit_model(twenty, FeatureSpec(), name="twenty", tile=64)
+    assert fit.auc.value > 0.95
+    # Ten perfect pairs show no more than this; a bootstrap of perfect scores would claim certainty.
+    assert fit.auc.low < 0.75
+    assert fit.accuracy["real"].low < 0.75
+    assert fit.smallest_rate == pytest.approx(1 - 0.05**0.1)
+    with pytest.raises(ValueError, match=r"certify no less than 0\.259"):
+        fit.model.thresholds(0.05)
+
+
+@pytest.mark.parametrize("classifier", ["logistic", "svm", "forest", "kmeans"])
+def test_every_classifier_can_be_saved_and_scores_the_same(
+    twenty, classifier, tmp_path, real_images, generated_images
+):
+    fit = fit_model(twenty, FeatureSpec(), name=classifier, classifier=classifier, tile=64)
+    fit.model.save(tmp_path / "model.safetensors")
+    loaded = Model.load(tmp_path / "model.safetensors")
+    unseen = torch.from_numpy(np.concatenate([real_images[10:20], generated_images[10:20]]))
+    logits = loaded.logits(unseen)
+    assert torch.equal(logits, fit.model.logits(unseen))
+    assert ((logits > 0) == torch.arange(20).ge(10)).float().mean() >= 0.9
+
+
+def test_fitting_twice_gives_the_same_model(twenty, tmp_path):
+    for name in "ab":
+        fit = fit_model(twenty, FeatureSpec(), name="twice", classifier="forest", tile=64)
+        fit.model.save(tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_file_that_cannot_be_read_is_noted_and_the_rest_fits(folders):
+    first = folders / "real" / "real0.png"
+    first.write_bytes(first.read_bytes()[:200])
+    dataset = Dataset()
+    load_folder(dataset, folders / "real", 0, FeatureSpec(), 64)
+    assert list(dataset.failed) == [str(first)]
+    assert len(dataset.samples) == 9
+
+
+def test_simulation_needs_no_generated_images(real_images, tmp_path):
+    for number, image in enumerate(real_images[:6]):
+        Image.fromarray(np.tile(image, (3, 3))).save(tmp_path / f"{number}.png")
+    dataset = Dataset()
+    simulate_folder(dataset, tmp_path, FeatureSpec(), (64,), pairs=3, seed=0)
+    fit = fit_model(dataset, FeatureSpec(), name="simulated", tile=64)
+    assert fit.n_real == fit.n_generated == 18
+    # One score per photograph calibrates, however many pairs were made of it.
+    assert len(fit.model.arrays["calibration.real"]) == 6
+
+
+def test_scores_come_from_fits_that_did_not_see_the_source():
+    seen = []
+    rng = np.random.default_rng(0)
+    samples = [
+        Sample(f"photo{i // 2}", i % 2, 64, rng.standard_normal((3, 4)).astype(np.float32))
+        for i in range(20)
+    ]
+
+    class Recorder:
+        def __init__(self, chosen):
+            self.groups = {sample.group for sample in chosen}
+
+        def logits(self, features):
+            source = next(s.group for s in samples if s.features is features)
+            seen.append(source)
+            assert source not in self.groups
+            return np.zeros(len(features))
+
+    cross_fitted_scores(samples, Recorder, seed=0)
+    assert len(seen) == 20
+
+
+def test_one_image_of_a_class_is_too_few(folders):
+    dataset = Dataset()
+    load_folder(dataset, folders / "real", 0, FeatureSpec(), 64)
+    dataset.samples.append(Sample("only", 1, 64, dataset.samples[0].features))
+    dataset.rows.clear()
+    with pytest.raises(ValueError, match="at least 2 real and 2 generated"):
+        fit_model(dataset, FeatureSpec(), name="few", tile=64)
