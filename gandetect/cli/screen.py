@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import logging
 import os
 import sys
 import threading
@@ -122,6 +123,8 @@ def command(
     """
     _check_outputs(out, report, as_json)
     detector = _load_model(model, fpr)
+    # Pillow logs what it stumbles over in damaged files; the rows say it already.
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     from gandetect.screen import StoreError, screen
 
     if threads is not None:

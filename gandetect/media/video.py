@@ -12,7 +12,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import av
@@ -203,15 +202,30 @@ class VideoReader:
         yield None
 
 
+class _Stream:
+    """A file without its name: FFmpeg would let the extension decide the container, and fails on
+    names that are not UTF-8."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.read = file.read
+        self.tell = file.tell
+
+    def seek(self, offset: int, whence: int) -> int:
+        """Damaged files ask for places before their beginning; FFmpeg wants -1 for them."""
+        try:
+            return int(self._file.seek(offset, whence))
+        except (OSError, ValueError):
+            return -1
+
+
 def _refuse(url: str, flags: int, options: dict[str, str]) -> NoReturn:
     raise PermissionError(f"a media file may not open another: {url!r}")
 
 
 def _open(file: Any) -> Any:
-    # Without its name: FFmpeg would let the extension decide, and fails on names not in UTF-8.
-    stream = SimpleNamespace(read=file.read, seek=file.seek, tell=file.tell)
     return av.open(
-        stream,
+        _Stream(file),
         metadata_errors="replace",
         buffer_size=_READ_BYTES,
         io_open=_refuse,

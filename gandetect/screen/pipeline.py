@@ -25,8 +25,8 @@ from gandetect.screen.sources import Found, Skipped, Unreadable, find_files
 from gandetect.screen.store import Store, StoreError
 from gandetect.screen.verdict import MIN_FRAMES, FrameScore, Judge, Scorer, frame_score
 
-QUEUE_BYTES = 32 << 20
-BATCH_BYTES = 32 << 20
+QUEUE_BYTES = 8 << 20
+BATCH_BYTES = 16 << 20
 MAX_OPEN_FILES = 256
 
 

@@ -104,4 +104,4 @@ def prefetch(
     finally:
         queue.stop()
         for thread in threads:
-            thread.join(timeout=10.0)
+            thread.join(timeout=2.0)

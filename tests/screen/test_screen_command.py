@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from gandetect.cli import main
-from gandetect.cli.screen import printable
-from gandetect.screen import pipeline
+from gandetect.cli.screen import _progress_bar, printable
+from gandetect.screen import Progress, pipeline
 
 
 @pytest.fixture
@@ -165,6 +167,27 @@ def test_long_tables_show_what_matters_first(  # type: ignore[no-untyped-def]
     order = ["generated", "error", "inconclusive", "real"]
     verdicts = [next(v for v in order if v in line) for line in lines[1:5]]
     assert verdicts == sorted(verdicts, key=order.index)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_for_terminals_only(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with _progress_bar((str(clips),), quiet=False) as progress:
+        assert progress is not None
+        progress(Progress("a.jpg", 3, 30, 1, 0))
+        time.sleep(0.3)
+    shown = sys.stderr.getvalue()  # type: ignore[attr-defined]
+    assert "1 errors" in shown
+    assert "3/6" in shown
+    with _progress_bar((str(clips),), quiet=True) as progress:
+        assert progress is None
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with _progress_bar((str(clips),), quiet=False) as progress:
+        assert progress is None
 
 
 @pytest.mark.parametrize("args", [["--help"], ["screen", "--help"]])
