@@ -105,6 +105,34 @@ __device__ inline void add_runs(const Real* values, const int* bins, int n, int 
   }
 }
 
+// Where the threads of one group put one row of one chunk.
+template <typename Real>
+struct RowBuffer {
+  Real* values;   // w f
+  int* bins;      // of map m from m * chunk on
+  Real* columns;  // sums over the rows so far
+};
+
+// The first of the n columns is column c of row u. Returns the thread's share of the sum of w2 f.
+template <typename Real, typename Source>
+__device__ inline Real load_row(const Source& source, const int32_t* __restrict__ maps,
+                                const MeansPlan& p, const RowBuffer<Real>& to, int64_t image, int u,
+                                int c, int n, Real* dc) {
+  const int64_t plane = static_cast<int64_t>(p.height) * p.half_width;
+  Real sum = 0;
+  for (int x = threadIdx.x; x < n; x += p.lanes) {
+    const int element = u * p.half_width + c + x;
+    const Real f = source.at(image * plane + element);
+    const Real both = is_doubled(c + x, p.width) ? 2 * f : f;
+    to.values[x] = p.folded ? both : f;
+    for (int m = 0; m < p.n_maps; ++m) to.bins[m * p.chunk + x] = maps[m * plane + element];
+    to.columns[x] += f;
+    sum += both;
+    if (dc != nullptr && element == 0) dc[image] = f;
+  }
+  return sum;
+}
+
 // grid: images * tiles; block: lanes x groups; shared: means_shared
 template <typename Real, typename Source>
 __global__ void __launch_bounds__(kMeansThreads, kMeansBlocks)
@@ -114,78 +142,58 @@ __global__ void __launch_bounds__(kMeansThreads, kMeansBlocks)
   const MeansShared layout = means_shared(p);
   Real* const reals = reinterpret_cast<Real*>(raw);
   int* const ints = reinterpret_cast<int*>(reals + layout.n_reals);
-
-  const int64_t image = blockIdx.x / p.tiles;
-  const int tile = blockIdx.x % p.tiles;
-  const int first_row = tile * p.tile_rows;
-  const int rows = min(p.tile_rows, p.height - first_row);
-  const int group = threadIdx.y;
-  const int warps = p.lanes / 32;
-
-  Real* const bin_sums =
-      p.shared_bins ? reals + layout.bins : out.bins + (image * p.tiles + tile) * p.n_bins;
   Real* const column_sums = reals + layout.columns;
   Real* const row_sums = reals + layout.row_sums;
+
+  const int64_t image = blockIdx.x / p.tiles, tile = blockIdx.x % p.tiles;
+  const int first_row = static_cast<int>(tile) * p.tile_rows;
+  const int rows = min(p.tile_rows, p.height - first_row);
+  const int group = threadIdx.y, thread = group * p.lanes + threadIdx.x, warps = p.lanes / 32;
+  const int64_t part = image * p.tiles + tile;
+
+  Real* const bin_sums = p.shared_bins ? reals + layout.bins : out.bins + part * p.n_bins;
+  Real* const my_bins = bin_sums + (p.shared_bins ? group * p.n_bins : 0);
   clear(bin_sums, (p.shared_bins ? p.groups : 1) * p.n_bins);
   clear(row_sums, p.tile_rows * warps);
 
-  int buffer = 0;
+  int buffer = group;  // alternates between group and groups + group
   for (int c = 0; c < p.half_width; c += p.chunk) {
     const int n = min(p.chunk, p.half_width - c);
-    // The barrier keeps this chunk's zeros away from the reads at the end of the chunk before, and
-    // orders the zeros above before the first sums.
-    __syncthreads();
+    // Only a block of one group has a second chunk, and there the thread that clears a column is
+    // the one that sums and stores it: what the chunk before left needs no barrier.
     clear(column_sums, p.groups * p.chunk);
     __syncthreads();
 
     // Bounds of this loop are the same in every thread: the barriers inside are met by all.
-    for (int step = 0; step < rows; step += p.groups, buffer ^= 1) {
+    for (int step = 0; step < rows; step += p.groups) {
       const int row = step + group;
-      const bool live = row < rows;
-      const int u = first_row + row;
-      Real* const values = reals + layout.values + (buffer * p.groups + group) * p.chunk;
-      int* const bins = ints + (buffer * p.groups + group) * p.n_maps * p.chunk;
-      Real* const my_columns = column_sums + group * p.chunk;
-      Real row_sum = 0;
-      for (int x = threadIdx.x; live && x < n; x += p.lanes) {
-        const int v = c + x;
-        const int in_plane = u * p.half_width + v;
-        const Real f = source.at(image * p.height * p.half_width + in_plane);
-        const bool doubled = is_doubled(v, p.width);
-        values[x] = doubled && p.folded ? 2 * f : f;
-        for (int m = 0; m < p.n_maps; ++m)
-          bins[m * p.chunk + x] =
-              maps[static_cast<int64_t>(m) * p.height * p.half_width + in_plane];
-        my_columns[x] += f;
-        row_sum += doubled ? 2 * f : f;
-        if (out.dc != nullptr && in_plane == 0) out.dc[image] = f;
-      }
+      const RowBuffer<Real> to{reals + layout.values + buffer * p.chunk,
+                               ints + buffer * p.n_maps * p.chunk, column_sums + group * p.chunk};
+      Real sum = 0;
+      if (row < rows) sum = load_row(source, maps, p, to, image, first_row + row, c, n, out.dc);
       if (out.rows != nullptr) {
-        row_sum = warp_total(row_sum);
-        if (live && threadIdx.x % 32 == 0) row_sums[row * warps + threadIdx.x / 32] += row_sum;
+        sum = warp_total(sum);
+        if (row < rows && threadIdx.x % 32 == 0) row_sums[row * warps + threadIdx.x / 32] += sum;
       }
       __syncthreads();
       for (int m = 0; m < p.n_maps; ++m) {
         if (m > 0) __syncthreads();
-        Real* const my_bins = bin_sums + (p.shared_bins ? group * p.n_bins : 0);
-        if (live) add_runs(values, bins + m * p.chunk, n, p.n_bins, my_bins);
+        if (row < rows) add_runs(to.values, to.bins + m * p.chunk, n, p.n_bins, my_bins);
       }
+      buffer = 2 * group + p.groups - buffer;
     }
 
+    // The columns were complete at the last row's barrier.
     if (out.columns == nullptr) continue;
-    __syncthreads();
-    Real* const part = out.columns + (image * p.tiles + tile) * p.half_width + c;
-    for (int x = threadIdx.y * p.lanes + threadIdx.x; x < n; x += kMeansThreads)
-      part[x] = sum_over_groups(column_sums + x, p.chunk, p.groups);
+    for (int x = thread; x < n; x += kMeansThreads)
+      out.columns[part * p.half_width + c + x] =
+          sum_over_groups(column_sums + x, p.chunk, p.groups);
   }
 
   __syncthreads();
-  const int thread = threadIdx.y * p.lanes + threadIdx.x;
-  if (p.shared_bins && out.bins != nullptr) {
-    Real* const part = out.bins + (image * p.tiles + tile) * p.n_bins;
+  if (p.shared_bins)
     for (int k = thread; k < p.n_bins; k += kMeansThreads)
-      part[k] = sum_over_groups(bin_sums + k, p.n_bins, p.groups);
-  }
+      out.bins[part * p.n_bins + k] = sum_over_groups(bin_sums + k, p.n_bins, p.groups);
   if (out.rows != nullptr)
     for (int r = thread; r < rows; r += kMeansThreads)
       out.rows[image * p.height + first_row + r] = sum_over_groups(row_sums + r * warps, 1, warps);

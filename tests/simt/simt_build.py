@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,8 +17,9 @@ HERE = Path(__file__).resolve().parent
 CSRC = HERE.parents[1] / "csrc"
 LAUNCHERS = sorted(CSRC.glob("*/launchers.cu"))
 CXX = shlex.split(os.environ.get("CXX", "c++"))
-COMMON = ["-std=c++17", "-Wall", "-Wextra", "-Werror", f"-I{HERE}", f"-I{CSRC}"]
+COMMON = ["-Wall", "-Wextra", "-Werror", f"-I{HERE}", f"-I{CSRC}"]
 RENAMED = ["-DGD_NS(x)=simt_##x"]
+PIC = ["-O2", "-fPIC"]
 
 # Flags of the shim, and of everything else: TSan must not see into the shim (simt.cpp says why).
 VARIANTS: dict[str, tuple[list[str], list[str]]] = {
@@ -52,43 +54,49 @@ class Builder:
         if str(target) not in self.done:
             kernels = ["-x", "c++"] if source.suffix == ".cu" else []
             include = [f"-I{csrc}"] if csrc != CSRC else []
-            command = [*CXX, *include, *COMMON, *RENAMED, *flags, *kernels, "-c", str(source)]
-            compile_or_fail([*command, "-o", str(target)])
+            # The last standard and the first include folder win: both may be the caller's.
+            command = [*CXX, "-std=c++17", *include, *flags, *COMMON, *RENAMED, *kernels]
+            compile_or_fail([*command, "-c", str(source), "-o", str(target)])
             self.done[str(target)] = target
         return target
 
-    def shim(self, variant: str, extra: tuple[str, ...] = ()) -> list[Path]:
-        flags = [*VARIANTS[variant][0], *extra]
+    def compile_all(self, jobs: list[tuple[Path, list[str], str]], csrc: Path = CSRC) -> list[Path]:
+        """Objects of (source, flags, tag), two compilers at a time."""
+        with ThreadPoolExecutor(2) as pool:
+            return list(pool.map(lambda job: self.compile(*job, csrc), jobs))
+
+    def shim(self, variant: str, *extra: str) -> list[tuple[Path, list[str], str]]:
+        """Jobs for compile_all."""
         tag = variant + "".join(extra).replace("-", "_")
-        return [self.compile(HERE / f"{name}.cpp", flags, tag) for name in ("simt", "fiber")]
+        flags = [*VARIANTS[variant][0], *extra]
+        return [(HERE / f"{name}.cpp", flags, tag) for name in ("simt", "fiber")]
 
     def program(self, name: str, variant: str, csrc: Path = CSRC) -> Path:
         """`faults` or `driver`; the latter over the launchers of `csrc`, a tree like ours."""
         program = self.folder / f"{name}_{variant}_{csrc.parent.name}"
         if str(program) not in self.done:
             flags = VARIANTS[variant][1]
-            if name == "faults":
-                objects = [self.compile(HERE / "faults.cu", flags, variant)]
-            else:
-                ours = [HERE / "driver.cpp", HERE / "ops_simt.cpp"]
-                objects = [self.compile(source, flags, variant) for source in ours]
+            ours = ["faults.cu"] if name == "faults" else ["driver.cpp", "ops_simt.cpp"]
+            jobs = [(HERE / source, flags, variant) for source in ours]
+            objects = self.compile_all([*jobs, *self.shim(variant)])
+            if name == "driver":
                 tag = f"{variant}_{csrc.parent.name}"
                 launchers = sorted(csrc.glob("*/launchers.cu"))
-                objects += [self.compile(source, flags, tag, csrc) for source in launchers]
-            link = [f for f in flags if f.startswith("-f")]
-            everything = map(str, [*objects, *self.shim(variant)])
-            compile_or_fail([*CXX, *link, *everything, "-o", str(program)])
+                objects += self.compile_all([(s, flags, tag) for s in launchers], csrc)
+            link = [flag for flag in flags if flag.startswith("-f")]
+            compile_or_fail([*CXX, *link, *map(str, objects), "-o", str(program)])
             self.done[str(program)] = program
         return program
+
+    def launchers(self) -> list[tuple[Path, list[str], str]]:
+        """Jobs for compile_all: the launchers over the shim, for a shared library."""
+        return [*((s, PIC, "pic") for s in LAUNCHERS), *self.shim("plain", "-fPIC")]
 
     def library(self) -> Path:
         """The launchers as a shared library for ctypes."""
         target = self.folder / "libops_simt.so"
         if str(target) not in self.done:
-            flags = ["-O2", "-fPIC"]
-            sources = [HERE / "ops_simt.cpp", *LAUNCHERS]
-            objects = [self.compile(source, flags, "library") for source in sources]
-            objects += self.shim("plain", ("-fPIC",))
+            objects = self.compile_all([(HERE / "ops_simt.cpp", PIC, "pic"), *self.launchers()])
             command = [*CXX, "-shared", "-Wl,--no-undefined", *map(str, objects)]
             compile_or_fail([*command, "-o", str(target)])
             self.done[str(target)] = target

@@ -1,0 +1,145 @@
+"""The CUDA glue as a whole, over the shim: torch ops in a namespace of their own, on CPU tensors.
+
+The sources are the shipped ones but for three words: the namespace, the dispatch key, and the size
+of a chunk, so that small batches take several.
+"""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import simt_oracle
+from simt_build import CSRC, CXX, HERE, Builder, compile_or_fail
+
+torch = pytest.importorskip("torch")
+
+from gandetect.ops import conventions, reference  # noqa: E402
+
+NAMES = ("bins", "rows", "columns", "dc")
+
+
+def replaced(source: Path, target: Path, changes: dict[str, str]) -> Path:
+    text = source.read_text()
+    for old, new in changes.items():
+        assert text.count(old) == 1, f"{source.name} holds {old!r} {text.count(old)} times"
+        text = text.replace(old, new)
+    target.write_text(text)
+    return target
+
+
+@pytest.fixture(scope="module")
+def ops(builder: Builder):
+    folder = builder.folder / "glue"
+    folder.mkdir()
+    schemas = replaced(
+        CSRC / "ops.cpp",
+        folder / "ops.cpp",
+        {"STABLE_TORCH_LIBRARY(gandetect, m)": "STABLE_TORCH_LIBRARY(gandetect_simt, m)"},
+    )
+    glue = replaced(
+        CSRC / "spectrum" / "ops_cuda.cpp",
+        folder / "ops_cuda.cpp",
+        {"(gandetect, CUDA, m)": "(gandetect_simt, CPU, m)", "32 << 20": "4096"},
+    )
+    torch_folder = Path(torch.__file__).parent
+    flags = ["-O1", "-fPIC", "-std=c++20", "-DTORCH_TARGET_VERSION=0x020b000000000000"]
+    include = [f"-I{HERE / 'glue'}", "-isystem", str(torch_folder / "include")]
+    jobs = [(source, [*include, *flags], "glue") for source in (schemas, glue)]
+    objects = map(str, builder.compile_all([*jobs, *builder.launchers()]))
+    library = folder / "libglue_simt.so"
+    link = ["-shared", f"-L{torch_folder / 'lib'}", "-ltorch_cpu", "-lc10", "-Wl,--no-undefined"]
+    compile_or_fail([*CXX, *objects, *link, "-o", str(library)])
+    torch.ops.load_library(str(library))
+    return torch.ops.gandetect_simt
+
+
+def assert_close(got, want, name: str, tolerance: float) -> None:
+    assert (got.shape, got.dtype) == (want.shape, want.dtype), name
+    assert got.is_contiguous()
+    scale = want.abs().max().clamp(min=1e-30) if want.numel() else 1.0
+    worst = ((got - want).abs() / (want.abs() + 1e-3 * scale)).max() if want.numel() else 0.0
+    assert worst <= tolerance, f"{name}: {worst:.2e} relative"
+
+
+CASES = list(itertools.product(sorted(conventions.CONVENTIONS), ("uint8", "float32", "float64")))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("convention", "dtype"), CASES)
+def test_spectral_means_equal_the_reference(ops, convention: str, dtype: str, seed: int) -> None:
+    rng = np.random.default_rng([21, seed, *convention.encode()])
+    n, height, width = (int(x) for x in rng.integers((1, 4, 4), (9, 40, 40)))
+    shape = (n, int(rng.choice([1, 3])), height, width)
+    pixels = torch.from_numpy(rng.integers(0, 256, shape, dtype=np.uint8))
+    images = pixels.to(getattr(torch, dtype))
+    chosen = conventions.CONVENTIONS[convention]
+    plan = conventions.make_plan(height, width, convention, "corner")
+    value = chosen.value if seed % 2 else conventions.VALUES["log"]
+    hann = seed in (1, 2)
+    arguments = (plan.maps, plan.inverse_counts, plan.folded, chosen.round_grey)
+    arguments += (chosen.input_gain, chosen.input_offset, hann)
+    arguments += (value.mode, value.gain, value.eps, seed != 3, seed != 4, True)
+    got = ops.spectral_means(images, *arguments)
+    want = reference.spectral_means(images, *arguments)
+    for name, a, b in zip(NAMES, got, want, strict=True):
+        if hann and name == "dc" and value.mode >= conventions.LOG:
+            continue  # without its mean an image has rounding errors at DC, and they have no log
+        assert_close(a, b, name, 1e-9 if dtype == "float64" else 2e-3)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_average_and_spread_equal_the_reference(ops, seed: int) -> None:
+    rng = np.random.default_rng([22, seed])
+    n, height, width = (int(x) for x in rng.integers((1, 1, 1), (4, 40, 40)))
+    kind = ("dc", "half", "middle", "full")[seed % 4]
+    maps, counts, folded = simt_oracle.random_maps(rng, height, width, kind)
+    plan = (torch.from_numpy(maps), torch.from_numpy(counts), width, folded)
+    dtype = (torch.float32, torch.float64)[seed // 4 % 2]
+    tolerance = 1e-9 if dtype == torch.float64 else 1e-4
+    plane = torch.from_numpy(rng.standard_normal((n, *maps.shape[1:]))).to(dtype)
+    averaged = ops.azimuthal_average(plane.mT.contiguous().mT, *plan)
+    assert_close(averaged, reference.azimuthal_average(plane, *plan), "average", tolerance)
+    spread = ops.azimuthal_spread(averaged, *plan)
+    assert_close(spread, reference.azimuthal_spread(averaged, *plan), "spread", tolerance)
+
+
+def test_slices_of_larger_batches_need_no_copy_by_the_caller(ops) -> None:
+    images = torch.randint(0, 256, (6, 4, 40, 50), dtype=torch.uint8)[1:5, :3, 3:23, 5:40]
+    plan = conventions.make_plan(20, 35, "centered", "corner")
+    rest = (plan.maps, plan.inverse_counts, True, False, 1.0, 0.0, False, 0, 1.0, 0.0)
+    got = ops.spectral_means(images, *rest, True, True, True)
+    want = ops.spectral_means(images.contiguous(), *rest, True, True, True)
+    for a, b in zip(got, want, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_empty_batches(ops) -> None:
+    plan = conventions.make_plan(8, 8, "centered", "corner")
+    rest = (plan.maps, plan.inverse_counts, True, False, 1.0, 0.0, False, 0, 1.0, 0.0)
+    results = ops.spectral_means(torch.zeros(0, 1, 8, 8), *rest, True, False, True)
+    assert [tuple(r.shape) for r in results] == [(0, 6), (0, 0), (0, 5), (0,)]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"images": torch.zeros(1, 2, 8, 8)}, "1 or 3 channels"),
+        ({"images": torch.zeros(1, 1, 8, 10)}, "maps do not belong"),
+        ({"images": torch.zeros(1, 1, 8, 8, dtype=torch.int32)}, "uint8, float32 or float64"),
+        ({"maps": torch.zeros(1, 8, 5)}, "maps must be int32"),
+        ({"maps": torch.zeros(3, 8, 5, dtype=torch.int32)}, r"maps must be \(1 or 2, H, V\)"),
+        ({"counts": torch.zeros(6)}, "inverse_counts must be float64"),
+        ({"value": 4}, "value must be"),
+        ({"gain": 0.0}, "input_gain must not be 0"),
+    ],
+)
+def test_direct_calls_are_checked(ops, change: dict, words: str) -> None:
+    plan = conventions.make_plan(8, 8, "centered", "corner")
+    call = {"images": torch.zeros(1, 1, 8, 8), "maps": plan.maps, "counts": plan.inverse_counts}
+    call |= {"folded": True, "round_grey": False, "gain": 1.0, "offset": 0.0, "hann": False}
+    call |= {"value": 0, "value_gain": 1.0, "eps": 0.0, "a": True, "r": True, "c": True} | change
+    with pytest.raises(RuntimeError, match=words):
+        ops.spectral_means(*call.values())
