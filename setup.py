@@ -1,7 +1,7 @@
 """Builds gandetect._C. Metadata is in pyproject.toml; what can be switched is listed here.
 
 GANDETECT_BUILD_EXT=0   install pure Python, without a compiler
-GANDETECT_CUDA=auto|0|1 (FORCE_CUDA=1) CUDA kernels; auto: torch is a CUDA build and a toolkit is there
+GANDETECT_CUDA=auto|0|1 (FORCE_CUDA=1) CUDA kernels; auto: torch is a CUDA build and has a toolkit
 TORCH_CUDA_ARCH_LIST    architectures, as torch reads it
 GANDETECT_WERROR=1      warnings are errors
 """

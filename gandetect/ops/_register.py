@@ -129,6 +129,8 @@ def _rows_spread(gradient: Tensor, height: int, width: int) -> Tensor:
 def _half_spectrum_adjoint(
     per_coefficient: Tensor, height: int, width: int, gain: float, hann: bool
 ) -> Tensor:
+    if per_coefficient.shape[0] == 0:  # MKL refuses an empty batch
+        return per_coefficient.real.new_zeros(0, height, width)
     # The complex-to-real transform counts inner columns twice, so they enter halved.
     weights = column_weights(width, per_coefficient.shape[-1], True).to(per_coefficient.real)
     planes = torch.fft.irfft2(per_coefficient / weights, s=(height, width), norm="forward") * gain

@@ -1,9 +1,9 @@
 """Every op in pure torch: the oracle of the tests, and what runs where no kernel was compiled.
 
 Same arguments and results as `torch.ops.gandetect.*`. Sums run in float64, so the only float32
-error is that of the transform. uint8 images are shifted by 128 before a float32 transform and the
-DC coefficient is set from the exact sum: the large mean would otherwise cost the faint corner bins
-two decimal digits.
+error is that of the transform. uint8 images are shifted by their rounded mean before a float32
+transform and the DC coefficient is set from the exact sum: a large mean would cost the faint corner
+bins two decimal digits.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from torch import Tensor
 from .conventions import LOG, LOG_AMPLITUDE, MAGNITUDE, POWER, column_weights
 
 GREY_WEIGHTS = (0.299, 0.587, 0.114)
-UINT8_SHIFT = 128.0
 
 
 def hann(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -24,12 +23,21 @@ def hann(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 def hann_power(height: int, width: int) -> float:
-    """mean(h_H^2) mean(h_W^2), by which windowed power is divided; 3/8 per side above two."""
+    """mean(h_H^2) mean(h_W^2), by which windowed power is divided."""
 
     def mean_square(n: int) -> float:
-        return float(hann(n, torch.float64, torch.device("cpu")).square().mean())
+        # The sum of cos^2 over a full period is n/2, except where one period has two samples.
+        return 0.375 if n > 2 else 0.5 * (n - 1)
 
     return mean_square(height) * mean_square(width)
+
+
+def rfft2(planes: Tensor) -> Tensor:
+    """torch.fft.rfft2, and for an empty batch the empty result that MKL refuses to give."""
+    if planes.shape[0] == 0:
+        dtype = torch.complex128 if planes.dtype == torch.float64 else torch.complex64
+        return planes[..., : planes.shape[-1] // 2 + 1].to(dtype)
+    return torch.fft.rfft2(planes)
 
 
 def grey_planes(images: Tensor, round_grey: bool, dtype: torch.dtype) -> Tensor:
@@ -63,15 +71,16 @@ def half_spectrum(
     if hann_window:
         # On a side of one or two samples the window, and then the power it passes, can be zero.
         scale = hann_power(height, width) ** -0.5 if hann_power(height, width) > 0 else 0.0
-        return torch.fft.rfft2(windowed(grey * input_gain)) * scale
+        return rfft2(windowed(grey * input_gain)) * scale
     if images.dtype != torch.uint8:
-        spectrum = torch.fft.rfft2(grey * input_gain)
+        spectrum = rfft2(grey * input_gain)
         if input_offset:
             spectrum[:, 0, 0] += input_offset * height * width
         return spectrum
-    exact = grey_planes(images, round_grey, torch.float64).sum((-2, -1))
-    spectrum = torch.fft.rfft2((grey - UINT8_SHIFT) * input_gain)
-    spectrum[:, 0, 0] = (exact * input_gain + input_offset * height * width).to(dtype)
+    mean = grey_planes(images, round_grey, torch.float64).mean((-2, -1))
+    shift = mean.round().to(dtype)[:, None, None]
+    spectrum = rfft2((grey - shift) * input_gain)
+    spectrum[:, 0, 0] = ((mean * input_gain + input_offset) * (height * width)).to(dtype)
     return spectrum
 
 
@@ -108,7 +117,7 @@ def azimuthal_average(
     """Means over bins: (N, H, V) real to (N, K)."""
     n, bins = spectrum.shape[0], inverse_counts.numel()
     weights = column_weights(width, spectrum.shape[-1], folded).to(spectrum.device)
-    weighted = (spectrum.double() * weights).reshape(n, -1)
+    weighted = (spectrum.double() * weights).flatten(1)
     sums = weighted.new_zeros(n, bins + 2)
     for bin_map in maps:
         sums.index_add_(1, bin_map.reshape(-1).long() + 1, weighted)

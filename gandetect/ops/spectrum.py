@@ -100,11 +100,12 @@ def spectral_profile(
     chosen = _choice("convention", convention, CONVENTIONS)
     asked = _check_projections(projections)
     batch = _check_images(images)
+    _refuse_forward_mode(batch)
     hann = _choice("window", window or "none", {"none": False, "hann": True})
     normalization = _member("normalize", normalize or chosen.normalize, NORMALIZATIONS)
-    height, width = batch.shape[-2:]
+    height, width = (_static(side) for side in batch.shape[-2:])
     plan = plan_on(
-        batch.device,
+        str(batch.device),
         height,
         width,
         convention,
@@ -215,8 +216,18 @@ def _cached_plan(
     return make_plan(height, width, convention, cutoff, full_plane).to(torch.device(device))
 
 
+def _static(size: int) -> int:
+    """The size as a constant: bins depend on it, so a compiled graph holds for one image size.
+
+    Under dynamic shapes a size is symbolic, and the length of a tuple is what makes the tracer
+    settle on its value.
+    """
+    return len((None,) * size)
+
+
+@torch.compiler.assume_constant_result
 def plan_on(
-    device: torch.device,
+    device: str,
     height: int,
     width: int,
     convention: str,
@@ -224,7 +235,7 @@ def plan_on(
     full_plane: bool = False,
 ) -> Plan:
     """The plan of a geometry on a device, cached."""
-    return _cached_plan(str(device), int(height), int(width), convention, cutoff, full_plane)
+    return _cached_plan(device, height, width, convention, cutoff, full_plane)
 
 
 def _plane_plan(
@@ -250,6 +261,7 @@ def _check_plane(name: str, tensor: Tensor, shape: str, dims: int) -> None:
         raise TypeError(f"{name} must be a floating torch.Tensor {shape}, not {given}")
     if tensor.dim() != dims:
         raise ValueError(f"{name} must have shape {shape}, not {tuple(tensor.shape)}")
+    _refuse_forward_mode(tensor)
 
 
 def _check_images(images: Tensor) -> Tensor:
@@ -277,6 +289,16 @@ def _check_images(images: Tensor) -> Tensor:
     if batch.dtype in (torch.float16, torch.bfloat16):
         return batch.float()
     return batch
+
+
+def _refuse_forward_mode(tensor: Tensor) -> None:
+    # torch drops the tangent of a custom op's input without a word.
+    active = torch.autograd.forward_ad._current_level >= 0
+    if active and torch.autograd.forward_ad.unpack_dual(tensor).tangent is not None:
+        raise NotImplementedError(
+            "the spectral ops have no forward-mode derivative; use torch.autograd.grad or "
+            "torch.func.vjp"
+        )
 
 
 def _check_projections(projections: Sequence[str]) -> tuple[str, ...]:
@@ -315,6 +337,7 @@ def _scalar(convention: Convention, value: str | None, height: int, width: int) 
     return replace(scalar, gain=scalar.gain * power**exponent)
 
 
+@torch.compiler.assume_constant_result
 @functools.lru_cache(maxsize=64)
 def _resampling_on(length: int, points: int, dtype: torch.dtype, device: str) -> Tensor:
     return resampling_matrix(length, points).to(device=device, dtype=dtype)
@@ -323,7 +346,7 @@ def _resampling_on(length: int, points: int, dtype: torch.dtype, device: str) ->
 def _resampled(profile: Tensor, points: int) -> Tensor:
     if not isinstance(points, int) or points < 1:
         raise ValueError(f"resample={points!r}; give the number of points, an integer of 1 or more")
-    matrix = _resampling_on(profile.shape[-1], points, profile.dtype, str(profile.device))
+    matrix = _resampling_on(_static(profile.shape[-1]), points, profile.dtype, str(profile.device))
     return profile @ matrix.T
 
 

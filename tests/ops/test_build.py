@@ -1,0 +1,137 @@
+"""The compiled module: one schema in two places, instruction sets, symbols, and the fallback."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import gandetect
+from gandetect.ops import _ext, _schema
+
+needs_module = pytest.mark.skipif(not _ext.available(), reason=_ext.missing_reason)
+
+
+def test_schemas_equal_their_mirror():
+    for schema in _schema.SCHEMAS:
+        name = schema.split("(")[0]
+        registered = str(getattr(torch.ops.gandetect, name).default._schema)
+        assert registered == f"gandetect::{schema}"
+
+
+@needs_module
+def test_every_schema_of_the_source_is_mirrored():
+    source = Path(__file__).parents[2] / "csrc" / "ops.cpp"
+    if not source.is_file():
+        pytest.skip("installed without sources")
+    assert source.read_text().count("m.def(") == len(_schema.SCHEMAS)
+
+
+def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+PROFILE = """
+import torch, gandetect.ops as ops
+torch.manual_seed(1)
+images = torch.randint(0, 256, (3, 3, 60, 44), dtype=torch.uint8)
+for value in ("power", "log"):
+    print(*ops.spectral_profile(images, value=value).flatten().tolist())
+"""
+
+
+@needs_module
+def test_instruction_sets_agree():
+    results = {}
+    for level in ("baseline", "avx2", "avx512"):
+        code = f"import gandetect; print(gandetect.show_config()['cpu_isa']){PROFILE}"
+        done = run_python(code, GANDETECT_CPU_ISA=level)
+        assert done.returncode == 0, done.stderr
+        used, *profiles = done.stdout.splitlines()
+        assert (used == level) or (level != "baseline")  # clamped to what the processor has
+        results[used] = torch.tensor([[float(x) for x in line.split()] for line in profiles])
+    wanted = results.pop("baseline")
+    for profiles in results.values():
+        torch.testing.assert_close(profiles, wanted, rtol=2e-5, atol=0)
+
+
+def test_an_unknown_instruction_set_asks_for_nothing():
+    done = run_python(PROFILE, GANDETECT_CPU_ISA="sse9")
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_the_module_the_api_is_the_same():
+    code = PROFILE + "\nimport gandetect; assert not gandetect.show_config()['compiled']"
+    done = run_python(code, GANDETECT_DISABLE_EXT="1")
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    wanted = run_python(PROFILE)
+    fallback, compiled = (
+        torch.tensor([[float(x) for x in line.split()] for line in run.stdout.splitlines()])
+        for run in (done, wanted)
+    )
+    torch.testing.assert_close(fallback, compiled, rtol=2e-5, atol=0)
+
+
+def test_a_broken_module_warns_once_and_falls_back(tmp_path):
+    code = f"""
+import sys, importlib.abc, importlib.util
+class Broken(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    def find_spec(self, name, path, target=None):
+        if name == "gandetect._C":
+            return importlib.util.spec_from_loader(name, self)
+    def create_module(self, spec):
+        raise ImportError("undefined symbol: planted")
+    def exec_module(self, module):
+        pass
+sys.meta_path.insert(0, Broken())
+{PROFILE}
+"""
+    done = run_python(code, PYTHONWARNINGS="always::RuntimeWarning")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("undefined symbol: planted") == 1
+    assert f"torch {torch.__version__}" in done.stderr
+
+
+@needs_module
+def test_no_unstable_torch_symbol_and_no_path_of_the_build_machine():
+    if shutil.which("nm") is None:
+        pytest.skip("binutils is not installed")
+    binary = Path(_ext._C.__file__)
+    listing = subprocess.run(
+        ["nm", "-DC", "--undefined-only", binary], capture_output=True, text=True, check=True
+    ).stdout
+    assert "torch_" in listing
+    assert not re.search(r"\b(at|c10|torch)::", listing)
+    text = binary.read_bytes()
+    for folder in (str(Path(__file__).parents[2]), str(Path.home())):
+        if len(folder) > 5:
+            assert folder.encode() not in text
+
+
+def test_config_says_how_it_was_built():
+    config = gandetect.show_config()
+    assert config["gandetect"] == gandetect.__version__
+    assert config["torch"] == torch.__version__
+    if config["compiled"]:
+        assert config["stable_abi_target"] == "2.11"
+        assert config["built_for_torch"]
+    else:
+        assert config["reason"]
+
+
+def test_importing_the_package_imports_no_torch():
+    done = run_python("import sys, gandetect; assert 'torch' not in sys.modules")
+    assert done.returncode == 0, done.stderr
