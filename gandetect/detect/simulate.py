@@ -100,7 +100,9 @@ def draw_delivery(height: int, width: int, side: int, rng: Generator) -> Deliver
         raise ValueError(f"photograph of {height}x{width}; at least {MIN_CROP} a side is needed")
     smallest = min(1.0, max(0.2, 1.2 * MIN_CROP / shortest))
     scale = 1.0 if rng.random() < 0.35 else float(np.exp(rng.uniform(np.log(smallest), 0.0)))
-    crop = min(side, int(shortest * scale)) // GRID * GRID
+    # Half of the crops are as large as they may be, the others of any size down to the smallest.
+    wanted = side if rng.random() < 0.5 else int(rng.integers(MIN_CROP, side + 1))
+    crop = min(wanted, int(shortest * scale)) // GRID * GRID
     quality = int(rng.integers(50, 99)) if rng.random() < 0.5 else None
     return Delivery(scale, crop, rng.random(), rng.random(), quality)
 

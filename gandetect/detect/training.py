@@ -36,12 +36,16 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Sample:
-    """One image: `features` (T, F) of tiles of `tile` pixels; `group` is what it stems from."""
+    """One image: `features` (T, F) of tiles of `tile` pixels; `group` is what it stems from.
+
+    `delivery` names how it was compressed, for the error rates of the model card.
+    """
 
     group: str
     label: int
     tile: int
     features: NDArray[np.float32]
+    delivery: str = "as in the files"
 
 
 @dataclass
@@ -182,7 +186,16 @@ def _add_pair(
             # A flat crop, such as a piece of sky; both of the pair go, or the classes would differ.
             continue
         for label, cut in enumerate(images):
-            dataset.samples.append(Sample(group, label, tile, extract(cut, spec).numpy()))
+            features = extract(cut, spec).numpy()
+            dataset.samples.append(
+                Sample(group, label, tile, features, _delivery(pair.delivery.quality))
+            )
+
+
+def _delivery(quality: int | None) -> str:
+    if quality is None:
+        return "lossless"
+    return "JPEG 75 to 98" if quality >= 75 else "JPEG 50 to 74"
 
 
 def fit_model(
@@ -229,7 +242,11 @@ def fit_model(
             "audit": found.to_dict() if found else None,
             "versions": {"torch": torch.__version__, "scikit-learn": sklearn.__version__},
         },
-        "cross_fitted": {"auc": auc.to_list(), "folds": "by source", "tile": tile},
+        "cross_fitted": {
+            "auc": auc.to_list(),
+            "tile": tile,
+            "error_rates": _error_rates(samples, scores),
+        },
         **(details or {}),
     }
     model = Model.create(
@@ -259,6 +276,20 @@ def cross_fitted_scores(
         for i in test:
             scores[i] = fitted.logits(samples[i].features).mean()
     return scores
+
+
+def _error_rates(samples: Sequence[Sample], scores: NDArray[np.float64]) -> list[dict[str, Any]]:
+    """AUC and detection rates of cross-fitted scores, for each tile size and each delivery."""
+    rows = []
+    for key in sorted({(sample.tile, sample.delivery) for sample in samples}):
+        chosen = [i for i, sample in enumerate(samples) if (sample.tile, sample.delivery) == key]
+        labels = [samples[i].label for i in chosen]
+        if len(set(labels)) < 2:
+            continue
+        figures = ranking(labels, scores[chosen], [samples[i].group for i in chosen])
+        values = {name: estimate.to_list() for name, estimate in figures.items()}
+        rows.append({"tile": key[0], "delivery": key[1], "images": len(chosen)} | values)
+    return rows
 
 
 def _audited(dataset: Dataset, spec: FeatureSpec, seed: int, allow_leak: bool) -> Audit | None:
