@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import json
 import logging
+import math
 import os
 import sys
 import threading
@@ -123,6 +124,7 @@ def command(
     """
     _check_outputs(out, report, as_json)
     detector = _load_model(model, fpr)
+    _check_number("--every", every)
     # Pillow logs what it stumbles over in damaged files; the rows say it already.
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     from gandetect.screen import StoreError, screen
@@ -166,6 +168,11 @@ def _load_model(path: str | None, fpr: float) -> Model:
     except (ValueError, OSError) as error:
         raise click.UsageError(printable(str(error))) from error
     return model
+
+
+def _check_number(option: str, value: float) -> None:
+    if math.isnan(value):
+        raise click.UsageError(f"{option} nan given; give a number")
 
 
 def printable(text: str) -> str:

@@ -282,7 +282,19 @@ def _luma_of(frame: Any) -> Luma:
     full = frame.color_range == _FULL_RANGE or name.startswith("yuvj")
     if name.startswith("gray") and frame.color_range == _UNSPECIFIED_RANGE:
         full = True
-    return Luma(torch.from_dlpack(frame.planes[0]), full, int(parts[0].bits))
+    return Luma(_y_plane(frame), full, int(parts[0].bits))
+
+
+def _y_plane(frame: Any) -> torch.Tensor:
+    """The decoder's own first plane, (H, W), without a copy; the view keeps the frame alive.
+
+    Through the buffer protocol: PyAV gives planes to DLPack only from version 18 on.
+    """
+    plane = frame.planes[0]
+    dtype = np.uint8 if frame.format.components[0].bits <= 8 else np.uint16
+    lines = np.frombuffer(plane, np.uint8)[: plane.height * plane.line_size]
+    pixels = lines.reshape(plane.height, plane.line_size).view(dtype)
+    return torch.from_numpy(pixels[:, : plane.width])
 
 
 def _luma_from_rgb(frame: Any, bits: int) -> Luma:

@@ -21,6 +21,7 @@ from typing import IO, Any
 
 APPLICATION_ID = 0x67616E64  # "gand"
 SCHEMA_VERSION = 1
+_MAX_DETAIL = 1000
 
 # Column -> type of the exported rows, in order. A frame row repeats what it shares with its file.
 COLUMNS: dict[str, type] = {
@@ -152,10 +153,8 @@ class Store:
     def add_file(self, item: Mapping[str, Any], frames: Sequence[Sequence[Any]]) -> None:
         """One file and its frames (values in the order of FRAME_COLUMNS), in one transaction."""
         path, path_hex = text_path(item["path"])
-        values = [
-            self.run,
-            *({**item, "path": path, "path_hex": path_hex}[c] for c in ITEM_COLUMNS),
-        ]
+        item = {**item, "path": path, "path_hex": path_hex, "detail": _plain(item["detail"])}
+        values = [self.run, *(item[name] for name in ITEM_COLUMNS)]
         with _errors(self.path), self._db:
             cursor = self._db.execute(_INSERT_ITEM, values)
             self._db.executemany(_INSERT_FRAME, ((cursor.lastrowid, *frame) for frame in frames))
@@ -190,6 +189,11 @@ _INSERT_FRAME = (
 
 
 _SELECT_FRAMES = "SELECT * FROM frame WHERE item = ? ORDER BY frame"
+
+
+def _plain(text: str | None) -> str | None:
+    """What a decoder said, fit for the file: it may quote a name of any bytes, or run on."""
+    return text and text.encode(errors="backslashreplace").decode()[:_MAX_DETAIL]
 
 
 def run_info(path: str | os.PathLike[str], run: int | None = None) -> dict[str, Any]:

@@ -111,6 +111,8 @@ def test_exit_codes(invoke, clips: Path, corpus: Path) -> None:  # type: ignore[
         (["x", "--fpr", "0"], "--fpr"),
         (["x", "--fpr", "0.000001"], "certif"),
         (["x", "--every", "-1"], "--every"),
+        (["x", "--every", "nan"], "--every"),
+        (["x", "--fpr", "nan"], "nan"),
         (["x", "--batch-size", "0"], "--batch-size"),
         (["x", "--out", "a.xlsx"], ".parquet, .jsonl, .csv"),
         (["x", "--out", "none/a.csv"], "there is no folder none"),
@@ -179,7 +181,10 @@ def test_progress_is_for_terminals_only(clips: Path, monkeypatch: pytest.MonkeyP
     with _progress_bar((str(clips),), quiet=False) as progress:
         assert progress is not None
         progress(Progress("a.jpg", 3, 30, 1, 0))
-        time.sleep(0.3)
+        for _ in range(500):  # the counting thread and the refreshing one take their time
+            if "3/6" in sys.stderr.getvalue():  # type: ignore[attr-defined]
+                break
+            time.sleep(0.02)
     shown = sys.stderr.getvalue()  # type: ignore[attr-defined]
     assert "1 errors" in shown
     assert "3/6" in shown
@@ -203,3 +208,12 @@ def test_help_loads_nothing_heavy(args: list[str]) -> None:
     )
     assert result.returncode == 0, result.stderr
     assert "screen" in result.stdout
+
+
+def test_a_report_is_written(invoke, corpus: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    result = invoke(corpus, "--report", "report.html")
+    assert result.exit_code == 1, result.output
+    page = (tmp_path / "report.html").read_text()
+    assert "<html" in page
+    assert "\x1b" not in page
+    assert "report: report.html" in result.stderr

@@ -107,6 +107,14 @@ def test_a_second_run_leaves_the_first(db: Path) -> None:
         list(iter_rows(db, run=9))
 
 
+def test_any_detail_survives(db: Path) -> None:
+    with Store(db, RUN) as store:
+        store.add_file(item(0, detail="cannot open \udce9" + "x" * 5000), [])
+    (row,) = iter_rows(db)
+    assert row["detail"].startswith("cannot open \\udce9xxx")
+    assert len(row["detail"]) <= 1000
+
+
 def test_any_name_survives() -> None:
     text, hexadecimal = text_path(ODD_NAME)
     text.encode()
