@@ -34,8 +34,9 @@ MESSENGER = f"{ORIGINALS}/pic1/IMG-20191006-WA0002.jpg"
 DOGS = f"{ORIGINALS}/pic2/IMG_20200608_111614.jpg"
 CLIP = f"{ORIGINALS}/movie1/VID_20191220_170832.mp4"
 BOARD_BOX = (1408, 1840, 1920, 2352)
-CLIP_CORNER = (400, 280)
-CLIP_SIZE = (960, 540)
+BRIDGE_BOX = (128, 32, 640, 544)
+CLIP_CORNER = (480, 340)
+CLIP_SIZE = (768, 432)
 FACES = {"generated_face_1.png": 3, "generated_face_2.jpg": 9}
 WALK_SEED = 7
 WALK_FRAMES = 48
@@ -116,9 +117,9 @@ def generated_images(
     Image.fromarray(face).save(out / "generated_face_1_upscaled.png")
     board = np.asarray(third_party.rgb(root / BOARD).crop(BOARD_BOX))
     Image.fromarray(redrawn(board, networks["waifu2x"], 2)).save(out / "generated_board.png")
-    bridge = np.asarray(third_party.rgb(out / "real_bridge.jpg"))
+    bridge = np.asarray(third_party.rgb(out / "real_bridge.jpg").crop(BRIDGE_BOX))
     Image.fromarray(redrawn(bridge, networks["realesr_video"], 4)).save(
-        out / "generated_bridge.jpg", quality=92
+        out / "generated_bridge.png"
     )
 
 
@@ -157,7 +158,7 @@ def write_clip(path: Path, frames: list[np.ndarray], rate: int) -> None:
         stream = container.add_stream("libx264", rate=rate)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = "yuv420p"
-        stream.options = {"crf": "20", "preset": "slow", "threads": "1"}
+        stream.options = {"crf": "16", "preset": "slow", "threads": "1"}
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())

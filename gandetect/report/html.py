@@ -96,7 +96,10 @@ class Digest:
 
     @property
     def offenders(self) -> list[Row]:
-        return [row for row in self.rows[:MAX_OFFENDERS] if row["verdict"] == "generated"]
+        """The highest scores among what was not cleared."""
+        suspects = (row for row in self.rows if row["verdict"] in ("generated", "inconclusive"))
+        scored = (row for row in suspects if row["logit"] is not None)
+        return list(itertools.islice(scored, MAX_OFFENDERS))
 
 
 def write_report(

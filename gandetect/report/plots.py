@@ -131,7 +131,7 @@ def score_histogram(
     marks = [t for t in (threshold_real, threshold_generated) if t is not None]
     low, high = _range(np.concatenate([values, marks]))
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(7.2, 2.6), layout="constrained")
+        figure = Figure(figsize=(9.0, 2.9), layout="constrained")
         ax = figure.subplots()
         edges = np.linspace(low, high, 41)
         counts, _ = np.histogram(np.clip(values, low, high), edges)
@@ -185,7 +185,7 @@ def timeline(
     ]
     rows = rows[:: max(1, -(-len(rows) // TIMELINE_POINTS))]
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(7.2, 1.7), layout="constrained")
+        figure = Figure(figsize=(9.0, 1.9), layout="constrained")
         ax = figure.subplots()
         ax.plot([r[0] for r in rows], [r[1] for r in rows], color=INK, alpha=0.35, lw=0.8)
         for word, color in VERDICT_COLORS.items():

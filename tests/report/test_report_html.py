@@ -176,3 +176,14 @@ def test_wrong_arguments(make_run: MakeRun, tmp_path: Path) -> None:
         write_report(make_run([]), tmp_path / "r.html", max_rows=0)
     with pytest.raises(StoreError, match="no such results file"):
         write_report(tmp_path / "none.sqlite", tmp_path / "r.html")
+
+
+def test_gallery_holds_what_was_not_cleared_highest_first(
+    make_run: MakeRun, picture: Callable[..., Path]
+) -> None:
+    names = [str(picture(f"p{i}.png", seed=i)) for i in range(4)]
+    verdicts = ("real", "inconclusive", "inconclusive", "error")
+    rows = [item(name, verdicts[i], logit=i / 10) for i, name in enumerate(names)]
+    text = report(make_run(rows))
+    assert "No file was called generated." in text
+    assert re.findall(r'alt="brightness of (p\d)', text) == ["p2", "p1"]
