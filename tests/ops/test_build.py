@@ -77,7 +77,7 @@ def test_without_the_module_the_api_is_the_same():
     done = run_python(code, GANDETECT_DISABLE_EXT="1")
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
-    wanted = run_python(PROFILE)
+    wanted = run_python(PROFILE, GANDETECT_DISABLE_EXT="")
     fallback, compiled = (
         torch.tensor([[float(x) for x in line.split()] for line in run.stdout.splitlines()])
         for run in (done, wanted)
@@ -99,7 +99,7 @@ class Broken(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 sys.meta_path.insert(0, Broken())
 {PROFILE}
 """
-    done = run_python(code, PYTHONWARNINGS="always::RuntimeWarning")
+    done = run_python(code, PYTHONWARNINGS="always::RuntimeWarning", GANDETECT_DISABLE_EXT="")
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("undefined symbol: planted") == 1
     assert f"torch {torch.__version__}" in done.stderr

@@ -7,6 +7,7 @@ import torch
 from ops_table import OPS, as_tuple
 
 from gandetect import ops
+from gandetect.ops import _ext
 
 
 @pytest.mark.parametrize("convention", ["centered", "durall", "jung", "power"])
@@ -50,7 +51,11 @@ def test_denormal_and_huge_pixels():
 
 @pytest.mark.parametrize("case", OPS, ids=str)
 def test_layouts(case):
-    """Contiguous, transposed, sliced, offset and expanded inputs mean the same."""
+    """Contiguous, transposed, sliced, offset and expanded inputs mean the same.
+
+    To the bit with the kernels; the reference's library transform rounds by layout.
+    """
+    tolerance = 0 if _ext.available() else 1e-6
     for first, *rest in list(case.samples(torch.float32, ((6, 8),), 3))[::5]:
         wanted = as_tuple(case.op(first, *rest))
         buffer = torch.zeros(*(side + 2 for side in first.shape))
@@ -59,10 +64,10 @@ def test_layouts(case):
         turned = first.transpose(-1, -2).contiguous().transpose(-1, -2)
         for same in (inner, turned):
             for a, w in zip(as_tuple(case.op(same, *rest)), wanted, strict=True):
-                torch.testing.assert_close(a, w, rtol=0, atol=0)
+                torch.testing.assert_close(a, w, rtol=tolerance, atol=tolerance)
         repeated = first[:1].expand_as(first)
         for a, w in zip(as_tuple(case.op(repeated, *rest)), wanted, strict=True):
-            torch.testing.assert_close(a, w[:1].expand_as(w), rtol=0, atol=0)
+            torch.testing.assert_close(a, w[:1].expand_as(w), rtol=tolerance, atol=tolerance)
 
 
 def test_inputs_are_not_written():

@@ -1,0 +1,84 @@
+"""`gandetect info`: versions, how the kernels were built, and the model in use."""
+
+from __future__ import annotations
+
+import json
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import click
+
+_LIBRARIES = ("torch", "numpy", "av", "simplejpeg", "pillow", "safetensors", "scikit-learn")
+_OPTIONAL = ("scipy", "matplotlib", "jinja2", "pyarrow")
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _model(path: Path | None) -> dict[str, Any]:
+    from gandetect.detect import Model, load_shipped
+
+    model = load_shipped() if path is None else Model.load(path)
+    return {"name": model.name, "sha256": model.sha256, "tile": model.tile, "card": model.card}
+
+
+@click.command("info")
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Describe this model file instead of the one that ships.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print everything, the model card included.")
+def command(model: Path | None, as_json: bool) -> None:
+    """Show versions, how the kernels were built, and the model.
+
+    \b
+    Examples:
+      gandetect info
+      gandetect info --json --model mine.safetensors | jq .model.card
+    """
+    import gandetect
+
+    try:
+        described = _model(model)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    report = {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "kernels": gandetect.show_config(),
+        "libraries": {name: _version(name) for name in (*_LIBRARIES, *_OPTIONAL)},
+        "model": described,
+    }
+    if as_json:
+        click.echo(json.dumps(report, indent=2, default=str))
+        return
+    _print(report)
+
+
+def _print(report: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    kernels = report["kernels"]
+    compiled = (
+        f"compiled, {kernels['cpu_isa']}, CUDA {'in' if kernels['cuda'] else 'not in'} this build"
+        if kernels["compiled"]
+        else f"pure torch: {kernels['reason']}"
+    )
+    table.add_row("gandetect", kernels["gandetect"])
+    table.add_row("kernels", compiled)
+    table.add_row("python", f"{report['python']} on {report['system']}")
+    for name, found in report["libraries"].items():
+        table.add_row(name, found)
+    table.add_row("model", f"{report['model']['name']}  sha256 {report['model']['sha256'][:16]}")
+    Console().print(table)
