@@ -53,7 +53,7 @@ def write_video(
     ) as container:
         stream: Any = None
         for i, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(picture, source_format)
+            frame = _frame(picture, source_format)
             if stream is None:
                 stream = container.add_stream(codec, rate=rate, options=options or {})
                 stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, pix_fmt
@@ -70,6 +70,20 @@ def write_video(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def _frame(picture: np.ndarray, source_format: str) -> av.VideoFrame:
+    if source_format != "yuv420p10le":
+        return av.VideoFrame.from_ndarray(picture, source_format)
+    # PyAV takes arrays of this format only from version 18 on.
+    height, width = picture.shape[0] * 2 // 3, picture.shape[1]
+    frame = av.VideoFrame(width, height, source_format)
+    chroma = picture[height:].reshape(2, height // 2, width // 2)
+    for plane, samples in zip(frame.planes, (picture[:height], *chroma), strict=True):
+        lines = np.zeros((plane.height, plane.line_size // 2), np.uint16)
+        lines[:, : samples.shape[1]] = samples
+        plane.update(lines.tobytes())
+    return frame
 
 
 def write_clip(path: str | Path, n: int = 60, size: int = 128, **options: Any) -> Path:
