@@ -41,7 +41,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 ORDER = ("generated", "inconclusive", "real", "error")
 MAX_ROWS = 1000
 MAX_ERRORS = 200
-MAX_OFFENDERS = 12
+MAX_OFFENDERS = 8
 MAX_TIMELINES = 12
 THUMBNAIL_SIDE = 220
 # A thumbnail of the most suspicious frame is worth decoding this far into a video, no further.
