@@ -33,8 +33,8 @@ VARIANTS: dict[str, tuple[list[str], list[str]]] = {
 }
 
 
-def run(command: list[str], **kwargs: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, check=False, **kwargs)  # type: ignore[call-overload]
+def run(command: list[str], timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout)
 
 
 def compile_or_fail(command: list[str]) -> None:
@@ -108,7 +108,7 @@ def execute(program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [str(program), *arguments]
     if "tsan" in program.name and shutil.which("setarch"):
         command = ["setarch", "-R", *command]
-    return run(command, timeout=300)
+    return run(command)
 
 
 class SimtError(RuntimeError):

@@ -88,7 +88,8 @@ def random_maps(rng: np.random.Generator, height: int, width: int, kind: str):
     """Maps laid out as in the plans of gandetect.ops, (K,) inverse counts, and `folded`.
 
     kind: "dc" radii about DC; "half" the same without folding; "middle" two maps about (N-1)/2;
-    "full" a whole plane. A random number of bins is cut off at either end.
+    "full" a whole plane. A random number of bins is cut off at either end. Two maps are never
+    folded, whatever the flag says; it is set for them so that the kernels show it.
     """
     columns = width if kind == "full" else width // 2 + 1
     u = ((np.arange(height) + height // 2) % height - height // 2)[:, None]
@@ -105,4 +106,4 @@ def random_maps(rng: np.random.Generator, height: int, width: int, kind: str):
         if width % 2 == 0:
             maps[1, :, width // 2] = n_bins
     inverse_counts = 1.0 / rng.integers(1, 50, n_bins)
-    return np.ascontiguousarray(maps), inverse_counts, kind == "dc"
+    return np.ascontiguousarray(maps), inverse_counts, kind in ("dc", "middle")

@@ -139,8 +139,9 @@ def test_average(simt: Simt, seed: int) -> None:
 def test_spread_and_adjoint(simt: Simt, seed: int) -> None:
     rng = np.random.default_rng([6, seed])
     n, height, width = random_shape(rng)
-    plan = (*oracle.random_maps(rng, height, width, KINDS[seed % 4])[:2], width, seed % 4 == 0)
-    q = rng.standard_normal((n, len(plan[1]))).astype(REALS[seed // 4 % 2])
+    maps, inverse_counts, folded = oracle.random_maps(rng, height, width, KINDS[seed % 4])
+    plan = (maps, inverse_counts, width, folded)
+    q = rng.standard_normal((n, len(inverse_counts))).astype(REALS[seed // 4 % 2])
     (got,) = in_every_schedule(simt, lambda: [simt.spread(q, *plan)], seed)
     assert_close(got, oracle.spread(q, *plan), np.abs(q).max())
 
