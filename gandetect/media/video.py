@@ -236,7 +236,8 @@ def _open(file: Any) -> Any:
 def _video_stream(container: Any) -> Any:
     """The first stream of moving pictures; the cover of a music file is not one."""
     for stream in container.streams.video:
-        if int(getattr(stream, "disposition", 0)) & _ATTACHED_PICTURE:
+        flags = stream.disposition
+        if int(getattr(flags, "value", flags)) & _ATTACHED_PICTURE:  # an enum before PyAV 17.1
             continue
         if stream.codec_context is None:
             raise MediaError("unsupported", "there is no decoder for this video codec")
