@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import shlex
 import shutil
 import subprocess
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -44,21 +46,28 @@ def compile_or_fail(command: list[str]) -> None:
 
 @dataclass
 class Builder:
-    """Objects and programs in one folder, each built once."""
+    """Objects and programs in one folder, each built once, also by tests that run in parallel."""
 
     folder: Path
-    done: dict[str, Path] = field(default_factory=dict)
+
+    def once(self, name: str, build: Callable[[Path], None]) -> Path:
+        target = self.folder / name
+        with open(self.folder / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not target.exists():
+                build(target)
+        return target
 
     def compile(self, source: Path, flags: list[str], tag: str, csrc: Path = CSRC) -> Path:
-        target = self.folder / f"{source.parent.name}_{source.stem}_{tag}.o"
-        if str(target) not in self.done:
-            kernels = ["-x", "c++"] if source.suffix == ".cu" else []
-            include = [f"-I{csrc}"] if csrc != CSRC else []
-            # The last standard and the first include folder win: both may be the caller's.
-            command = [*CXX, "-std=c++17", *include, *flags, *COMMON, *RENAMED, *kernels]
+        kernels = ["-x", "c++"] if source.suffix == ".cu" else []
+        include = [f"-I{csrc}"] if csrc != CSRC else []
+        # The last standard and the first include folder win: both may be the caller's.
+        command = [*CXX, "-std=c++17", *include, *flags, *COMMON, *RENAMED, *kernels]
+
+        def build(target: Path) -> None:
             compile_or_fail([*command, "-c", str(source), "-o", str(target)])
-            self.done[str(target)] = target
-        return target
+
+        return self.once(f"{source.parent.name}_{source.stem}_{tag}.o", build)
 
     def compile_all(self, jobs: list[tuple[Path, list[str], str]], csrc: Path = CSRC) -> list[Path]:
         """Objects of (source, flags, tag), two compilers at a time."""
@@ -72,21 +81,22 @@ class Builder:
         return [(HERE / f"{name}.cpp", flags, tag) for name in ("simt", "fiber")]
 
     def program(self, name: str, variant: str, csrc: Path = CSRC) -> Path:
-        """`faults` or `driver`; the latter over the launchers of `csrc`, a tree like ours."""
-        program = self.folder / f"{name}_{variant}_{csrc.parent.name}"
-        if str(program) not in self.done:
-            flags = VARIANTS[variant][1]
+        """`faults` or `driver`; the latter over the launchers of `csrc`, a tree like ours
+        whose parent folder has a name of its own."""
+        flags = VARIANTS[variant][1]
+        tag = variant if csrc == CSRC else f"{variant}_{csrc.parent.name}"
+
+        def build(target: Path) -> None:
             ours = ["faults.cu"] if name == "faults" else ["driver.cpp", "ops_simt.cpp"]
             jobs = [(HERE / source, flags, variant) for source in ours]
             objects = self.compile_all([*jobs, *self.shim(variant)])
             if name == "driver":
-                tag = f"{variant}_{csrc.parent.name}"
                 launchers = sorted(csrc.glob("*/launchers.cu"))
                 objects += self.compile_all([(s, flags, tag) for s in launchers], csrc)
             link = [flag for flag in flags if flag.startswith("-f")]
-            compile_or_fail([*CXX, *link, *map(str, objects), "-o", str(program)])
-            self.done[str(program)] = program
-        return program
+            compile_or_fail([*CXX, *link, *map(str, objects), "-o", str(target)])
+
+        return self.once(f"{name}_{tag}", build)
 
     def launchers(self) -> list[tuple[Path, list[str], str]]:
         """Jobs for compile_all: the launchers over the shim, for a shared library."""
@@ -94,13 +104,13 @@ class Builder:
 
     def library(self) -> Path:
         """The launchers as a shared library for ctypes."""
-        target = self.folder / "libops_simt.so"
-        if str(target) not in self.done:
+
+        def build(target: Path) -> None:
             objects = self.compile_all([(HERE / "ops_simt.cpp", PIC, "pic"), *self.launchers()])
             command = [*CXX, "-shared", "-Wl,--no-undefined", *map(str, objects)]
             compile_or_fail([*command, "-o", str(target)])
-            self.done[str(target)] = target
-        return target
+
+        return self.once("libops_simt.so", build)
 
 
 def execute(program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -30,10 +30,9 @@ def replaced(source: Path, target: Path, changes: dict[str, str]) -> Path:
     return target
 
 
-@pytest.fixture(scope="module")
-def ops(builder: Builder):
+def build_glue(builder: Builder, target: Path) -> None:
     folder = builder.folder / "glue"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     schemas = replaced(
         CSRC / "ops.cpp",
         folder / "ops.cpp",
@@ -49,9 +48,13 @@ def ops(builder: Builder):
     include = [f"-I{HERE / 'glue'}", "-isystem", str(torch_folder / "include")]
     jobs = [(source, [*include, *flags], "glue") for source in (schemas, glue)]
     objects = map(str, builder.compile_all([*jobs, *builder.launchers()]))
-    library = folder / "libglue_simt.so"
     link = ["-shared", f"-L{torch_folder / 'lib'}", "-ltorch_cpu", "-lc10", "-Wl,--no-undefined"]
-    compile_or_fail([*CXX, *objects, *link, "-o", str(library)])
+    compile_or_fail([*CXX, *objects, *link, "-o", str(target)])
+
+
+@pytest.fixture(scope="module")
+def ops(builder: Builder):
+    library = builder.once("libglue_simt.so", lambda target: build_glue(builder, target))
     torch.ops.load_library(str(library))
     return torch.ops.gandetect_simt
 

@@ -25,7 +25,7 @@ def test_every_launcher_runs_clean(builder: Builder, variant: str) -> None:
 
 def without_barrier(tree: Path, index: int) -> Path:
     """A copy of csrc whose sweep lacks one of its barriers."""
-    csrc = tree / "csrc"
+    csrc = tree / f"no_barrier_{index}" / "csrc"
     shutil.copytree(CSRC, csrc, ignore=shutil.ignore_patterns("*.cpp", "*.inc"))
     kernel = csrc / "spectrum" / "means.cuh"
     source = kernel.read_text()
