@@ -10,6 +10,7 @@ import math
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,8 +126,9 @@ def command(
     _check_outputs(out, report, as_json)
     detector = _load_model(model, fpr)
     _check_number("--every", every)
-    # Pillow logs what it stumbles over in damaged files; the rows say it already.
+    # Pillow logs and warns of what it stumbles over in damaged files; the rows say it already.
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     from gandetect.screen import StoreError, screen
 
     if threads is not None:
@@ -148,7 +150,7 @@ def command(
                 workers=threads,
                 progress=progress,
             )
-        _present(summary, out, report, as_json, quiet)
+        _present(summary, detector, out, report, as_json, quiet)
     except KeyboardInterrupt:
         click.echo(f"interrupted; the finished files are in {printable(db)}", err=True)
         sys.exit(INTERRUPTED)
@@ -210,7 +212,12 @@ def _require(option: str, extra: str, *modules: str) -> None:
 
 
 def _present(
-    summary: Summary, out: str | None, report: str | None, as_json: bool, quiet: bool
+    summary: Summary,
+    model: Model,
+    out: str | None,
+    report: str | None,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     from gandetect.screen.store import export
 
@@ -228,6 +235,7 @@ def _present(
     if out != "-":
         _print_table(summary)
     click.echo(_summary_line(summary), err=out == "-")
+    click.echo(_threshold_line(summary, model), err=out == "-")
     places = [f"results: {summary.db} (run {summary.run})"]
     places += [f"export: {out}"] if out not in (None, "-") else []
     places += [f"report: {report}"] if report is not None else []
@@ -311,6 +319,20 @@ def _summary_line(summary: Summary) -> str:
         reasons = ", ".join(f"{count} {name}" for name, count in sorted(summary.skipped.items()))
         line += f"; skipped: {reasons}"
     return f"{line}; {summary.n_frames} frames in {summary.seconds:.1f} s"
+
+
+def _threshold_line(summary: Summary, model: Model) -> str:
+    """Where the verdicts begin, in the units of the table."""
+    from gandetect.screen.store import run_info
+
+    run = run_info(summary.db, summary.run)
+    above, below = (
+        float(model.probability(run[name])) for name in ("threshold_generated", "threshold_real")
+    )
+    return (
+        f"{printable(run['model'])}, false alarms at most {run['fpr']:.3g}: "
+        f"generated above p {above:.2f}, real below p {below:.2f}"
+    )
 
 
 @contextlib.contextmanager

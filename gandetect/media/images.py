@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 import os
 import struct
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,14 +91,11 @@ def _decode_pillow(file: Any) -> Luma:
     Image.init()
     formats = [name for name in _PILLOW_FORMATS if name in Image.OPEN]
     try:
-        with warnings.catch_warnings():
-            # Our own limit is checked below; Pillow's metadata warnings say nothing about pixels.
-            warnings.simplefilter("ignore")
-            with Image.open(file, formats=formats) as image:
-                _check_size(*image.size)
-                n_frames = int(getattr(image, "n_frames", 1))
-                image.draft("L", image.size)
-                return _to_luma(image, n_frames)
+        with Image.open(file, formats=formats) as image:
+            _check_size(*image.size)
+            n_frames = int(getattr(image, "n_frames", 1))
+            image.draft("L", image.size)
+            return _to_luma(image, n_frames)
     except MediaError:
         raise
     except UnidentifiedImageError as error:

@@ -16,6 +16,9 @@ from PIL import Image
 
 from gandetect.media import Luma, MediaError, read_luma
 
+# Pillow warns of damaged headers as it reads on.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
 REASONS = {"truncated", "corrupt", "too_large", "unsupported", "empty"}
 CODED = {
     "jpeg": image_bytes(noise(61, 83), "JPEG", quality=90),

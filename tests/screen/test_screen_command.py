@@ -35,7 +35,8 @@ def test_a_table_and_a_summary(invoke, clips: Path, tmp_path: Path) -> None:  # 
     lines = result.stdout.splitlines()
     assert lines[0].split() == ["path", "kind", "verdict", "p", "reason"]
     assert [line.split()[0] for line in lines[1:7]] == sorted(map(str, clips.iterdir()))
-    assert lines[-1].startswith("6 files: ")
+    assert lines[-2].startswith("6 files: ")
+    assert lines[-1].startswith("arbitrary, false alarms at most 0.05: generated above p 0.")
     assert "results: screen.sqlite (run 1)" in result.stderr
     assert (tmp_path / "screen.sqlite").exists()
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import CORPUS
+from making_corpus import CORPUS
 from making_media import image_bytes, noise, write_clip
 
 from gandetect.detect import Model, cut_tiles
