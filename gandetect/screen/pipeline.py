@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from importlib import metadata
 from typing import Any
 
+from gandetect.detect import Model, load_shipped
 from gandetect.screen.batches import Batcher
 from gandetect.screen.decode import DecodedFrame, FileEnd, Sampling, decode_file
 from gandetect.screen.prefetch import prefetch
@@ -335,8 +336,6 @@ def _as_list(paths: Iterable[str | os.PathLike[str]]) -> list[str | os.PathLike[
 
 
 def _load(model: Scorer | str | os.PathLike[str] | None) -> Scorer:
-    from gandetect.detect import Model, load_shipped
-
     if model is None:
         return load_shipped()
     return Model.load(os.fspath(model)) if isinstance(model, str | os.PathLike) else model
