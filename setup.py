@@ -98,6 +98,9 @@ def extension():
     flags = [
         "-O3",
         "-g0",
+        # Neither changes a value, NaN and Inf included; both keep loops from being vectorized.
+        "-fno-math-errno",
+        "-fno-trapping-math",
         "-std=c++20",
         "-fvisibility=hidden",
         f"-ffile-prefix-map={HERE}=.",
@@ -106,6 +109,8 @@ def extension():
         "-Wall",
         "-Wextra",
     ]
+    # Headers of torch that quote __FILE__ would otherwise leave the build machine's paths behind.
+    flags += [f"-ffile-prefix-map={path}=include" for path in include_paths()]
     # As system headers, so that only our own code can warn.
     for path in [*include_paths(), pybind11.get_include(), str(HERE / "third_party" / "pocketfft")]:
         flags += ["-isystem", path]

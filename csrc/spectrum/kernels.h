@@ -10,7 +10,9 @@ namespace gandetect::spectrum {
 
 enum class Value : int64_t { kPower = 0, kMagnitude = 1, kLog = 2, kLogAmplitude = 3 };
 
-// Bins of a geometry: maps[m][u][v] in [0, bins) or dropped (below or above that range).
+constexpr int64_t kNoMirror = INT64_MAX;
+
+// Bins of a geometry: maps[m][u][v] in [0, bins), or -1 or bins where the element is dropped.
 struct Bins {
   const int32_t* maps;
   const double* inverse_counts;
@@ -18,7 +20,9 @@ struct Bins {
   int64_t height, columns, bins;
   int64_t width;  // of the full plane
   bool folded;    // inner columns count twice
-  bool paired;    // rows u and H-u have equal maps, so their values can be added first
+  // Rows u and (height - u + mirror[m]) mod height of map m are equal, so that their values can be
+  // added before they are binned; or kNoMirror.
+  int64_t mirror[2];
 };
 
 struct Means {

@@ -4,6 +4,7 @@
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
+#include <algorithm>
 #include <cstring>
 #include <tuple>
 
@@ -16,17 +17,22 @@ namespace {
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
-// True where rows u and H-u of every map are equal, as they are about DC.
-bool rows_pair(const int32_t* maps, int64_t maps_count, int64_t height, int64_t columns) {
-  if (maps_count != 1) return false;
-  for (int64_t u = 1; 2 * u < height; ++u) {
-    const int32_t *row = maps + u * columns, *mirror = maps + (height - u) * columns;
-    if (std::memcmp(row, mirror, columns * sizeof(int32_t)) != 0) return false;
+// Offset by which the rows of one map mirror each other: 0 about DC, -1 or 1 about (H-1)/2.
+int64_t mirror_of(const int32_t* map, int64_t height, int64_t columns) {
+  for (const int64_t offset : {0, -1, 1}) {
+    bool equal = true;
+    for (int64_t u = 0; u < height && equal; ++u) {
+      const int64_t partner = (2 * height - u + offset) % height;
+      equal =
+          std::memcmp(map + u * columns, map + partner * columns, columns * sizeof(int32_t)) == 0;
+    }
+    if (equal) return offset;
   }
-  return true;
+  return kNoMirror;
 }
 
-// maps and inverse_counts must be contiguous and outlive the result.
+// maps and inverse_counts must be contiguous and outlive the result. The kernels index with the
+// maps' entries, so they are checked here, once a call.
 Bins make_bins(const Tensor& maps, const Tensor& inverse_counts, int64_t width, bool folded) {
   Bins bins;
   bins.maps = maps.const_data_ptr<int32_t>();
@@ -37,7 +43,17 @@ Bins make_bins(const Tensor& maps, const Tensor& inverse_counts, int64_t width, 
   bins.bins = inverse_counts.size(0);
   bins.width = width;
   bins.folded = folded && bins.maps_count == 1;
-  bins.paired = rows_pair(bins.maps, bins.maps_count, bins.height, bins.columns);
+  STD_TORCH_CHECK(bins.maps_count == 1 || bins.maps_count == 2, "there must be one or two maps");
+  int32_t lowest = -1, highest = 0;
+  for (int64_t i = 0; i < maps.numel(); ++i) {
+    lowest = std::min(lowest, bins.maps[i]);
+    highest = std::max(highest, bins.maps[i]);
+  }
+  STD_TORCH_CHECK(lowest >= -1 && highest <= bins.bins, "maps must hold -1 to ", bins.bins);
+  for (int64_t m = 0; m < bins.maps_count; ++m) {
+    bins.mirror[m] =
+        mirror_of(bins.maps + m * bins.height * bins.columns, bins.height, bins.columns);
+  }
   return bins;
 }
 

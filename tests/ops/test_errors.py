@@ -81,8 +81,10 @@ def test_kernels_guard_themselves_against_direct_calls():
         means(torch.zeros(1, 1, 4, 4), maps, counts.float(), *rest)
     with pytest.raises(RuntimeError, match="this size"):
         torch.ops.gandetect.azimuthal_average(torch.zeros(1, 9, 3), maps, counts, 4, True)
-    wild = torch.full((1, 4, 3), 2**30, dtype=torch.int32)
-    assert float(means(torch.ones(1, 1, 4, 4), wild, counts, *rest)[0].abs().sum()) == 0
+    for entry in (3, -2, 2**30):
+        wild = torch.full((1, 4, 3), entry, dtype=torch.int32)
+        with pytest.raises(RuntimeError, match="must hold -1 to 2"):
+            means(torch.ones(1, 1, 4, 4), wild, counts, *rest)
 
 
 def ops_compiled() -> bool:
