@@ -48,14 +48,16 @@ Photograph = Callable[[], Tensor]
 class Delivery:
     """How an image reaches its viewer; drawn once and used for both images of a pair.
 
-    `scale`: of the photograph, 1 keeps its pixels. `side`: of the crop. `top`, `left`: of the
-    crop, as shares of the room there is. `quality`: of the JPEG, None for lossless.
+    `scale`: of the photograph, 1 keeps its pixels. `side`: of the crop. `top`, `left`: of the crop,
+    as shares of the room there is. `sharpness`: log gain at the highest frequency, growing to it
+    linearly; 0 leaves the image alone. `quality`: of the JPEG, None for lossless.
     """
 
     scale: float
     side: int
     top: float
     left: float
+    sharpness: float
     quality: int | None
 
 
@@ -104,13 +106,26 @@ def draw_delivery(height: int, width: int, side: int, rng: Generator) -> Deliver
     wanted = side if rng.random() < 0.5 else int(rng.integers(MIN_CROP, side + 1))
     crop = min(wanted, int(shortest * scale)) // GRID * GRID
     quality = int(rng.integers(50, 99)) if rng.random() < 0.5 else None
-    return Delivery(scale, crop, rng.random(), rng.random(), quality)
+    # Photographs are soft or sharpened, and generators miss the high frequencies either way: the
+    # slope of a spectrum must not decide.
+    sharpness = 0.8 * rng.standard_normal() if rng.random() < 0.5 else 0.0
+    return Delivery(scale, crop, rng.random(), rng.random(), sharpness, quality)
 
 
 def deliver(image: Tensor, delivery: Delivery) -> Tensor:
-    """`image` (S, S) float in 8 bits, as uint8, after the compression of `delivery`."""
+    """`image` (S, S) float in 8 bits, as uint8, sharpened and compressed as `delivery` says."""
+    if delivery.sharpness:
+        image = _sharpened(image, delivery.sharpness)
     pixels = image.clamp(0, 255).round().to(torch.uint8)
     return pixels if delivery.quality is None else compress(pixels, delivery.quality)
+
+
+def _sharpened(image: Tensor, sharpness: float) -> Tensor:
+    """`image` (S, S), its spectrum tilted: the gain is exp(sharpness) at half a cycle a pixel."""
+    side = image.shape[0]
+    frequency = torch.hypot(torch.fft.fftfreq(side)[:, None], torch.fft.rfftfreq(side)[None])
+    gain = torch.exp(sharpness * (2 * frequency).clamp(max=1))
+    return torch.fft.irfft2(torch.fft.rfft2(image) * gain, image.shape)
 
 
 def compress(pixels: Tensor, quality: int) -> Tensor:
@@ -162,23 +177,22 @@ def _resize(
 
 
 def _texture(x: Tensor, rng: Generator) -> Tensor:
-    """Noise at this resolution, half of the time: generators draw detail at every scale."""
-    if rng.random() < 0.5:
+    """Noise at this resolution, one time in ten: some generators add it at every scale."""
+    if rng.random() > 0.1:
         return x
     noise = torch.from_numpy(rng.standard_normal(x.shape, dtype=np.float32))
     return x + float(np.exp(rng.uniform(np.log(0.003), np.log(0.05)))) * noise
 
 
 def _refine(x: Tensor, rng: Generator) -> Tensor:
-    """None to two convolutions near the identity, each perhaps with a rectified branch."""
-    for _ in range(rng.integers(3)):
+    """None to three convolutions near the identity, each with a rectified branch: new detail."""
+    for _ in range(rng.integers(4)):
         size = int(rng.choice((3, 5)))
         identity = np.zeros((size, size))
         identity[size // 2, size // 2] = 1
         x = _convolve(x, _perturbed(identity, rng))
-        if rng.random() < 0.5:
-            branch = _convolve(x, rng.standard_normal((3, 3)) / 3)
-            x = x + float(rng.uniform(0.05, 0.3)) * F.relu(branch)
+        branch = _convolve(x, rng.standard_normal((3, 3)) / 3)
+        x = x + _strength(rng) * F.relu(branch)
     return x
 
 
@@ -258,7 +272,8 @@ def _perturbed(kernel: np.ndarray, rng: Generator) -> np.ndarray:
 
 
 def _strength(rng: Generator) -> float:
-    return float(np.exp(rng.uniform(np.log(0.01), np.log(0.6))))
+    """How far from interpolation a kernel is: from hardly at all to beyond recognition, evenly."""
+    return float(np.exp(rng.uniform(np.log(0.003), np.log(0.6))))
 
 
 def _convolve(x: Tensor, kernel: np.ndarray) -> Tensor:

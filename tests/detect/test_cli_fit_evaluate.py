@@ -1,0 +1,106 @@
+"""`gandetect fit` and `gandetect evaluate`: results, refusals and exit codes."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from gandetect.cli.evaluate import command as evaluate
+from gandetect.cli.fit import command as fit
+
+
+@pytest.fixture(scope="module")
+def folders(real_images, generated_images, tmp_path_factory):
+    root = tmp_path_factory.mktemp("images")
+    for name, images in (("real", real_images), ("generated", generated_images)):
+        (root / name).mkdir()
+        for number, image in enumerate(images[:12]):
+            Image.fromarray(image).save(root / name / f"{name}{number}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def fitted(folders):
+    """A model file and what `fit --json` said of it."""
+    path = folders / "model.safetensors"
+    result = run(fit, real=folders / "real", generated=folders / "generated", output=path, tile=64)
+    assert result.exit_code == 0, result.output
+    return path, json.loads(result.stdout)
+
+
+def run(command, *flags, **options):
+    arguments = [f"--{name}={value}" for name, value in options.items()]
+    return CliRunner().invoke(command, [*arguments, *flags, "--json"])
+
+
+def test_fit_says_what_so_few_images_cannot_show(fitted):
+    _, said = fitted
+    value, low, high = said["auc"]
+    assert low < 0.75 < value <= high
+    assert not said["thresholds"]["certified"]
+    assert said["smallest_certifiable_fpr"] == pytest.approx(1 - 0.05 ** (1 / 12))
+
+
+def test_fit_prints_a_table_for_people(folders, tmp_path):
+    arguments = ["--real", str(folders / "real"), "--generated", str(folders / "generated")]
+    result = CliRunner().invoke(fit, [*arguments, "-o", str(tmp_path / "m"), "--tile", "64"])
+    assert result.exit_code == 0
+    assert "NOT certified" in result.stdout
+
+
+def test_fit_refuses_a_leak_and_gives_the_reason(folders, tmp_path):
+    for number, source in enumerate((folders / "generated").iterdir()):
+        Image.open(source).save(tmp_path / f"{number}.jpg")
+    output = tmp_path / "model.safetensors"
+    options = {"real": folders / "real", "generated": tmp_path, "output": output, "tile": 64}
+    refused = run(fit, **options)
+    assert refused.exit_code == 3
+    assert "metadata alone" in json.loads(refused.stdout)["error"]
+    assert not output.exists()
+    assert run(fit, "--allow-leak", **options).exit_code == 0
+
+
+def test_fit_needs_one_source_of_generated_images(folders, tmp_path):
+    options = {"real": folders / "real", "output": tmp_path / "model"}
+    assert run(fit, **options).exit_code == 2
+    assert run(fit, "--simulate", generated=folders / "generated", **options).exit_code == 2
+
+
+def test_fit_without_images_does_nothing(folders, tmp_path):
+    result = run(fit, real=tmp_path, generated=folders / "generated", output=tmp_path / "model")
+    assert result.exit_code == 3
+    assert "no images found" in result.stderr
+
+
+def test_evaluate_measures_each_generator(folders, fitted, tmp_path):
+    out = tmp_path / "figures.json"
+    result = CliRunner().invoke(
+        evaluate,
+        [
+            f"--real={folders / 'real'}",
+            f"--generated=easy={folders / 'generated'}",
+            f"--generated=none={folders / 'real'}",
+            f"--model={fitted[0]}",
+            f"--out={out}",
+        ],
+    )
+    assert result.exit_code == 0, result.output
+    rows = {(row["generator"], row["quality"]): row for row in json.loads(out.read_text())["rows"]}
+    assert {quality for _, quality in rows} == {"none", 90, 75}
+    assert rows["easy", "none"]["auc"][0] > 0.95
+    assert rows["none", "none"]["auc"][0] == pytest.approx(0.5)
+    assert rows["easy", "none"]["region"] == 64
+
+
+def test_evaluate_notes_an_unreadable_file(folders, fitted, tmp_path):
+    for source in list((folders / "generated").iterdir())[:4]:
+        (tmp_path / source.name).write_bytes(source.read_bytes())
+    (tmp_path / "broken.png").write_bytes(source.read_bytes()[:100])
+    result = run(evaluate, real=folders / "real", generated=f"some={tmp_path}", model=fitted[0])
+    assert result.exit_code == 1
+    assert list(json.loads(result.stdout)["failed"]) == [str(tmp_path / "broken.png")]
+
+
+def test_evaluate_wants_a_name_for_the_folder(folders):
+    assert run(evaluate, real=folders / "real", generated=folders).exit_code == 2

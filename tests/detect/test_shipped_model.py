@@ -1,0 +1,60 @@
+"""The detector that ships: loads, says what it is, and its card and evaluation are of this file."""
+
+import hashlib
+import json
+from importlib import resources
+
+import numpy as np
+import pytest
+
+from gandetect.detect import SHIPPED, cut_tiles, load_shipped
+from gandetect.detect.simulate import upsampled
+
+FILES = resources.files("gandetect.models")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_shipped()
+
+
+def test_the_file_is_the_one_that_was_measured(model):
+    assert model.sha256 == hashlib.sha256((FILES / SHIPPED).read_bytes()).hexdigest()
+    assert (
+        json.loads((FILES / "upsampling-v1.evaluation.json").read_text())["sha256"] == model.sha256
+    )
+    assert model.sha256 in (FILES / "upsampling-v1.md").read_text()
+
+
+def test_the_card_quotes_every_measured_row(model):
+    text = (FILES / "upsampling-v1.md").read_text()
+    rows = json.loads((FILES / "upsampling-v1.evaluation.json").read_text())["rows"]
+    assert {row["generator"] for row in rows} >= {"dcgan", "realesrgan", "waifu2x"}
+    assert all("{:.3f} [{:.3f}, {:.3f}]".format(*row["auc"]) in text for row in rows)
+
+
+def test_it_names_its_photographs_and_their_licences(model):
+    photographs = model.card["photographs"]
+    assert len(photographs) >= 80
+    assert all(entry["licence"] and len(entry["sha256"]) == 64 for entry in photographs)
+
+
+def test_it_certifies_five_percent_and_says_what_it_cannot(model):
+    thresholds = model.thresholds(0.05)
+    assert thresholds.certified
+    assert thresholds.real <= thresholds.generated
+    with pytest.raises(ValueError, match="certify no less than"):
+        model.thresholds(0.001)
+
+
+def test_pixel_shuffle_scores_above_the_photograph(model, photographs):
+    thresholds = model.thresholds(0.05)
+    for number, photograph in enumerate(photographs):
+        plane = photograph().float()[:256, :256]
+        made = upsampled(plane, ("pixel_shuffle",) * 3, np.random.default_rng(number))
+        real, generated = (
+            float(model.logits(cut_tiles(image.clamp(0, 255).round(), model.tile)).mean())
+            for image in (plane, made)
+        )
+        assert generated > max(real, thresholds.real)
+        assert model.verdict(real, thresholds) != "generated"
