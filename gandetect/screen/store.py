@@ -56,13 +56,13 @@ COLUMNS: dict[str, type] = {
 }
 
 _SCHEMA = f"""
-CREATE TABLE run (
+CREATE TABLE IF NOT EXISTS run (
     id INTEGER PRIMARY KEY, started TEXT NOT NULL, finished TEXT, status TEXT NOT NULL,
     model TEXT NOT NULL, model_sha256 TEXT NOT NULL, model_card TEXT NOT NULL,
     threshold_generated REAL, threshold_real REAL, fpr REAL, certified INTEGER,
     args TEXT NOT NULL, versions TEXT NOT NULL
 );
-CREATE TABLE item (
+CREATE TABLE IF NOT EXISTS item (
     id INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES run, seq INTEGER NOT NULL,
     path TEXT NOT NULL, path_hex TEXT, media TEXT, region TEXT, width INTEGER, height INTEGER,
     p_generated REAL, verdict TEXT NOT NULL, reason TEXT, detail TEXT, logit REAL,
@@ -70,13 +70,13 @@ CREATE TABLE item (
     n_expected INTEGER, codec TEXT, size INTEGER, mtime_ns INTEGER,
     UNIQUE (run, seq)
 );
-CREATE TABLE frame (
+CREATE TABLE IF NOT EXISTS frame (
     item INTEGER NOT NULL REFERENCES item, frame INTEGER NOT NULL, time_s REAL,
     width INTEGER, height INTEGER, p_generated REAL, verdict TEXT NOT NULL, reason TEXT,
     logit REAL, n_tiles INTEGER, key_frame INTEGER, pict_type TEXT,
     PRIMARY KEY (item, frame)
 ) WITHOUT ROWID;
-CREATE TABLE skip (
+CREATE TABLE IF NOT EXISTS skip (
     id INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES run,
     path TEXT NOT NULL, path_hex TEXT, reason TEXT NOT NULL
 );
@@ -154,7 +154,7 @@ class Store:
         """One file and its frames (values in the order of FRAME_COLUMNS), in one transaction."""
         path, path_hex = text_path(item["path"])
         item = {**item, "path": path, "path_hex": path_hex, "detail": _plain(item["detail"])}
-        values = [self.run, *(item[name] for name in ITEM_COLUMNS)]
+        values = [self.run, *(_fitting(item[name]) for name in ITEM_COLUMNS)]
         with _errors(self.path), self._db:
             cursor = self._db.execute(_INSERT_ITEM, values)
             self._db.executemany(_INSERT_FRAME, ((cursor.lastrowid, *frame) for frame in frames))
@@ -189,6 +189,12 @@ _INSERT_FRAME = (
 
 
 _SELECT_FRAMES = "SELECT * FROM frame WHERE item = ? ORDER BY frame"
+
+
+def _fitting(value: Any) -> Any:
+    """None for an integer beyond SQLite's 64 bits: a time stamp after the year 2262, or the number
+    of frames that a damaged header claims."""
+    return None if isinstance(value, int) and not -(2**63) <= value < 2**63 else value
 
 
 def _plain(text: str | None) -> str | None:
@@ -350,17 +356,23 @@ def _to_disk(file: IO[Any]) -> None:
     os.fsync(file.fileno())
 
 
+def _open(path: str) -> sqlite3.Connection:
+    """By absolute path: SQLite keeps "" and ":memory:" for databases that nobody else can read."""
+    return sqlite3.connect(os.path.abspath(path), timeout=30.0)
+
+
 def _connect(path: str) -> sqlite3.Connection:
     """Open for writing; makes the tables in a new file and refuses one that is not ours."""
     fresh = not os.path.exists(path) or os.path.getsize(path) == 0
-    db = sqlite3.connect(path, timeout=30.0)
+    db = _open(path)
     try:
-        if not fresh:
-            _check_ours(db, path)
+        if fresh:
+            # Several runs may begin at once: the lock is taken before looking, and the tables
+            # are there before the mode changes, so that no other run sees one without the other.
+            db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+        _check_ours(db, path)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
-        if fresh:
-            db.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
     except BaseException:
         db.close()
         raise
@@ -384,7 +396,7 @@ def _reading(path: str | os.PathLike[str]) -> Iterator[sqlite3.Connection]:
     name = os.fspath(path)
     if not os.path.isfile(name):
         raise StoreError(f"{name}: there is no such results file")
-    with _errors(name), contextlib.closing(sqlite3.connect(name, timeout=30.0)) as db:
+    with _errors(name), contextlib.closing(_open(name)) as db:
         _check_ours(db, name)
         db.execute("PRAGMA query_only = ON")
         db.row_factory = sqlite3.Row

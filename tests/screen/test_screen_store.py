@@ -6,6 +6,8 @@ import csv
 import json
 import os
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +115,40 @@ def test_any_detail_survives(db: Path) -> None:
     (row,) = iter_rows(db)
     assert row["detail"].startswith("cannot open \\udce9xxx")
     assert len(row["detail"]) <= 1000
+
+
+def test_numbers_beyond_64_bits_are_unknown(db: Path) -> None:
+    with Store(db, RUN) as store:
+        store.add_file(item(0, mtime_ns=10**19, n_expected=2**63, size=2**63 - 1), [])
+    (row,) = iter_rows(db)
+    assert (row["mtime_ns"], row["n_expected"], row["size"]) == (None, None, 2**63 - 1)
+
+
+def test_runs_may_begin_at_once_in_a_new_file(tmp_path: Path) -> None:
+    n_runs = 4
+    together = threading.Barrier(n_runs)
+
+    def begin(number: int) -> int:
+        together.wait()
+        with Store(tmp_path / "run.sqlite", RUN) as store:
+            store.add_file(item(0, f"{number}.jpg"), [])
+            return store.run
+
+    with ThreadPoolExecutor(n_runs) as pool:
+        runs = list(pool.map(begin, range(n_runs)))
+    rows = [next(iter_rows(tmp_path / "run.sqlite", run)) for run in runs]
+    assert [row["path"] for row in rows] == [f"{number}.jpg" for number in range(n_runs)]
+
+
+def test_names_that_sqlite_keeps_for_itself_are_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Store(":memory:", RUN) as store:
+        store.add_file(item(0, "a.jpg"), [])
+    assert [row["path"] for row in iter_rows(":memory:")] == ["a.jpg"]
+    with pytest.raises(StoreError, match="unable to open"):
+        Store("", RUN)
 
 
 def test_any_name_survives() -> None:
