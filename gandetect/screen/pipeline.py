@@ -101,6 +101,8 @@ def screen(
     """
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size} given; at least 1 is needed")
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers={workers} given; at least 1 is needed, or None")
     paths = [os.fspath(path) for path in _as_list(paths)]
     scorer = _load(model)
     judge = Judge(scorer, fpr)

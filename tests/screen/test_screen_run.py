@@ -249,6 +249,8 @@ def test_exit_codes(clips: Path, corpus: Path, model: Model, tmp_path: Path) -> 
         {"fpr": 1e-9},
         {"every": 0.0},
         {"max_frames": 0},
+        {"workers": 0},
+        {"workers": -1},
     ],
 )
 def test_bad_options_are_refused_before_anything_is_written(
