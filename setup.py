@@ -9,6 +9,7 @@ GANDETECT_WERROR=1      warnings are errors
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 from glob import glob
@@ -44,43 +45,52 @@ def wants_cuda() -> bool:
     )
 
 
+def compiler() -> list[str]:
+    return shlex.split(os.environ.get("CXX", "c++"))
+
+
+def compiler_name() -> str:
+    """First line of `c++ --version`; metadata is also asked for where there is no compiler."""
+    try:
+        asked = subprocess.run([*compiler(), "--version"], capture_output=True, text=True)
+    except OSError:
+        return "unknown"
+    return (asked.stdout.splitlines() or ["unknown"])[0].replace('"', "")
+
+
 def architecture_flags(nvcc: str) -> list[str]:
-    """-gencode flags for the wanted architectures that this nvcc knows; the last also as PTX."""
+    """-gencode flags for the wanted architectures that this nvcc knows.
+
+    +PTX on one that it does not know goes to the last one it does, for GPUs newer than this nvcc.
+    """
     listed = subprocess.run([nvcc, "--list-gpu-arch"], capture_output=True, text=True, check=True)
     known = set(listed.stdout.split())
     wanted = os.environ.get("TORCH_CUDA_ARCH_LIST") or DEFAULT_ARCHITECTURES
-    flags = []
+    binaries, portable = [], set()
     for entry in wanted.replace(" ", ";").split(";"):
         number = entry.removesuffix("+PTX").replace(".", "")
-        if f"compute_{number}" not in known:
-            continue
-        flags += ["-gencode", f"arch=compute_{number},code=sm_{number}"]
-        if entry.endswith("+PTX"):
-            flags += ["-gencode", f"arch=compute_{number},code=compute_{number}"]
-    if not flags:
+        if f"compute_{number}" in known:
+            binaries.append(number)
+        if entry.endswith("+PTX") and binaries:
+            portable.add(binaries[-1])
+    if not binaries:
         raise SystemExit(f"nvcc knows none of the architectures {wanted}")
-    return flags
+    pairs = [(n, f"sm_{n}") for n in binaries]
+    pairs += [(n, f"compute_{n}") for n in sorted(portable)]
+    return [f"-gencode=arch=compute_{number},code={code}" for number, code in pairs]
 
 
 def cuda_objects(build_dir: Path) -> list[str]:
     """Compiles the torch-free launchers with nvcc, so that a CPU build of torch suffices."""
-    home = cuda_home()
-    nvcc = f"{home}/bin/nvcc"
+    nvcc = f"{cuda_home()}/bin/nvcc"
     build_dir.mkdir(parents=True, exist_ok=True)
+    flags = ["-std=c++17", "-O3", "-Xcompiler", "-fPIC,-fvisibility=hidden", "-Icsrc"]
     objects = []
     for source in sorted(glob("csrc/*/launchers.cu")):
-        target = build_dir / f"{Path(source).parent.name}_launchers.o"
-        command = [
-            nvcc,
-            "-std=c++17",
-            "-O3",
-            "-lineinfo",
-            "-Xcompiler",
-            "-fPIC,-fvisibility=hidden",
-        ]
-        command += [*architecture_flags(nvcc), "-Icsrc", "-c", source, "-o", str(target)]
+        target = str(build_dir / f"{Path(source).parent.name}_launchers.o")
+        command = [nvcc, *flags, *architecture_flags(nvcc), "-c", source, "-o", target]
         subprocess.run(command, check=True)
-        objects.append(str(target))
+        objects.append(target)
     return objects
 
 
@@ -91,10 +101,6 @@ def extension():
     cuda = wants_cuda()
     sources = sorted(glob("csrc/*.cpp") + glob("csrc/*/*.cpp"))
     sources = [s for s in sources if cuda or not s.endswith("_cuda.cpp")]
-    compiler = subprocess.run(
-        [os.environ.get("CXX", "c++"), "--version"], capture_output=True, text=True, check=False
-    )
-    name = (compiler.stdout.splitlines() or ["unknown"])[0].replace('"', "")
     flags = [
         "-O3",
         "-g0",
@@ -105,27 +111,26 @@ def extension():
         "-fvisibility=hidden",
         f"-ffile-prefix-map={HERE}=.",
         "-DTORCH_TARGET_VERSION=0x020b000000000000",
-        f'-DGANDETECT_COMPILER="{name}"',
+        f'-DGANDETECT_COMPILER="{compiler_name()}"',
         "-Wall",
         "-Wextra",
     ]
     # Headers of torch that quote __FILE__ would otherwise leave the build machine's paths behind.
     flags += [f"-ffile-prefix-map={path}=include" for path in include_paths()]
-    # As system headers, so that only our own code can warn.
-    for path in [*include_paths(), pybind11.get_include(), str(HERE / "third_party" / "pocketfft")]:
+    # As system headers, so that only our own code can warn. pybind11 first: torch 2.11 carries a
+    # copy that refuses to be used beside the stable ABI.
+    for path in [pybind11.get_include(), *include_paths(), str(HERE / "third_party" / "pocketfft")]:
         flags += ["-isystem", path]
     if os.environ.get("GANDETECT_WERROR") == "1":
         flags.append("-Werror")
+    libraries = [f"-L{cuda_home()}/lib64", "-lcudart_static", "-ldl", "-lrt", "-lpthread"]
     return CppExtension(
         "gandetect._C",
         sources,
         include_dirs=[str(HERE / "csrc"), *([f"{cuda_home()}/include"] if cuda else [])],
         define_macros=[("GANDETECT_WITH_CUDA", "1")] if cuda else [],
         extra_compile_args=flags,
-        extra_objects=cuda_objects(HERE / "build" / "cuda") if cuda else [],
-        extra_link_args=[f"-L{cuda_home()}/lib64", "-lcudart_static", "-ldl", "-lrt", "-lpthread"]
-        if cuda
-        else [],
+        extra_link_args=libraries if cuda else [],
         depends=[
             p
             for kind in ("h", "inc", "cuh", "cu")
@@ -138,7 +143,19 @@ def extension():
 def commands() -> dict[str, type]:
     from torch.utils.cpp_extension import BuildExtension
 
-    return {"build_ext": BuildExtension}
+    class Build(BuildExtension):
+        def build_extensions(self) -> None:
+            if shutil.which(compiler()[0]) is None:
+                raise SystemExit(
+                    f"no C++ compiler: {compiler()[0]} is not on PATH. Install one, name one in "
+                    "CXX, or set GANDETECT_BUILD_EXT=0 to install without compiled kernels"
+                )
+            # Here and not above: pip runs this file several times to ask for metadata alone.
+            if wants_cuda():
+                self.extensions[0].extra_objects += cuda_objects(Path(self.build_temp, "cuda"))
+            super().build_extensions()
+
+    return {"build_ext": Build}
 
 
 setup(

@@ -152,7 +152,7 @@ Tensor rfft2(const Tensor& planes) {
   std::array<StableIValue, 4> stack{
       torch::stable::detail::from(planes), torch::stable::detail::from(dims),
       torch::stable::detail::from(kUnnormalized), torch::stable::detail::from(true)};
-  STABLE_TORCH_ERROR_CODE_CHECK(
+  TORCH_ERROR_CODE_CHECK(
       torch_call_dispatcher("aten::_fft_r2c", "", stack.data(), TORCH_ABI_VERSION));
   // cuFFT's multi-dimensional result may come back permuted.
   return torch::stable::contiguous(torch::stable::detail::to<Tensor>(stack[0]));

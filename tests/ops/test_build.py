@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import torch
 import gandetect
 from gandetect.ops import _ext, _schema
 
+ROOT = Path(__file__).parents[2]
 needs_module = pytest.mark.skipif(not _ext.available(), reason=_ext.missing_reason)
 
 
@@ -27,7 +29,7 @@ def test_schemas_equal_their_mirror():
 
 @needs_module
 def test_every_schema_of_the_source_is_mirrored():
-    source = Path(__file__).parents[2] / "csrc" / "ops.cpp"
+    source = ROOT / "csrc" / "ops.cpp"
     if not source.is_file():
         pytest.skip("installed without sources")
     assert source.read_text().count("m.def(") == len(_schema.SCHEMAS)
@@ -116,9 +118,52 @@ def test_no_unstable_torch_symbol_and_no_path_of_the_build_machine():
     assert "torch_" in listing
     assert not re.search(r"\b(at|c10|torch)::", listing)
     text = binary.read_bytes()
-    for folder in (str(Path(__file__).parents[2]), str(Path.home())):
+    for folder in (str(ROOT), str(Path.home())):
         if len(folder) > 5:
             assert folder.encode() not in text
+
+
+@pytest.fixture
+def setup_file() -> Path:
+    if not (ROOT / "setup.py").is_file():
+        pytest.skip("installed without sources")
+    return ROOT / "setup.py"
+
+
+def test_source_archive_builds_with_and_without_cuda(setup_file, tmp_path):
+    """Whatever the machine that makes the archive has: a build without CUDA lists no CUDA files."""
+    command = [sys.executable, str(setup_file), "-q", "egg_info", "--egg-base", str(tmp_path)]
+    environment = {**os.environ, "GANDETECT_BUILD_EXT": "0"}
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    listed = set((tmp_path / "gandetect.egg-info" / "SOURCES.txt").read_text().split("\n"))
+    needed = [p for folder in ("csrc", "third_party") for p in (ROOT / folder).rglob("*.*")]
+    assert {str(p.relative_to(ROOT)) for p in needed} <= listed
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ("8.0;9.0", ["80,code=sm_80", "90,code=sm_90"]),
+        ("8.0 9.0+PTX", ["80,code=sm_80", "90,code=sm_90", "90,code=compute_90"]),
+        ("8.0;12.0+PTX", ["80,code=sm_80", "80,code=compute_80"]),
+        ("12.0", None),
+    ],
+)
+def test_architectures_are_those_that_nvcc_knows(
+    setup_file, tmp_path, monkeypatch, wanted, expected
+):
+    nvcc = tmp_path / "nvcc"
+    nvcc.write_text("#!/bin/sh\necho compute_80 compute_90\n")
+    nvcc.chmod(0o755)
+    monkeypatch.setenv("GANDETECT_BUILD_EXT", "0")
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", wanted)
+    monkeypatch.setattr("setuptools.setup", lambda **_: None)
+    flags_of = runpy.run_path(str(setup_file))["architecture_flags"]
+    if expected is None:
+        with pytest.raises(SystemExit, match="none of the architectures 12.0"):
+            flags_of(str(nvcc))
+        return
+    assert flags_of(str(nvcc)) == [f"-gencode=arch=compute_{pair}" for pair in expected]
 
 
 def test_config_says_how_it_was_built():
