@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gandetect.cli._common import check_place, printable, quiet_decoders, require
+
 if TYPE_CHECKING:
     from gandetect.report.spectra import ProfileOptions, Spectra
 
@@ -84,14 +86,20 @@ def command(
     """
     named = _named(classes)
     _check_out(out)
+    require("gandetect profile", "report", "jinja2", "matplotlib")
+    quiet_decoders()
     from gandetect.report.spectra import ProfileOptions, measure
+    from gandetect.screen import StoreError
 
     options = ProfileOptions(convention, tuple(dict.fromkeys(projections)), region, tile)
     with _progress() as progress:
         measured = [measure(name, path, options, progress) for name, path in named]
-    if any(one.files for one in measured):
-        _present(measured, options, band, out, as_json)
     _say_errors(measured)
+    try:
+        _present(measured, options, band, out, as_json)
+    except StoreError as error:
+        click.echo(f"Error: {printable(str(error))}", err=True)
+        sys.exit(3)
     sys.exit(_exit_code(measured))
 
 
@@ -115,36 +123,36 @@ def _check_out(out: str | None) -> None:
         return
     if Path(out).suffix.lower() not in PICTURES:
         raise click.UsageError(f"cannot draw {out}: give a name ending in {', '.join(PICTURES)}")
-    if not Path(out).parent.is_dir():
-        raise click.UsageError(f"there is no folder {Path(out).parent}")
+    check_place(out)
 
 
 def _present(
     measured: list[Spectra], options: ProfileOptions, band: str, out: str | None, as_json: bool
 ) -> None:
-    if out is not None:
-        _write_picture(measured, options, band, out)
-        click.echo(f"plot: {out}", err=True)
     if as_json:
         click.echo(json.dumps(_numbers(measured, options, band)))
-    else:
+    if not any(one.files for one in measured):
+        return
+    if out is not None:
+        _write_picture(measured, options, band, out)
+        click.echo(f"plot: {printable(out)}", err=True)
+    if not as_json:
         _print_table(measured, options)
 
 
 def _write_picture(measured: list[Spectra], options: ProfileOptions, band: str, out: str) -> None:
+    from markupsafe import Markup
+
     from gandetect.report import plots
+    from gandetect.report.html import page, write_page, write_whole
     from gandetect.report.spectra import panels
 
     series = panels(measured, options.projections, band)
     extension = Path(out).suffix.lower()
     if extension != ".html":
         picture = plots.profile_bands(series, ylabel=options.label, image_format=extension[1:])
-        Path(out).write_bytes(picture)
+        write_whole(picture, out)
         return
-    from markupsafe import Markup
-
-    from gandetect.report.html import page, write_page
-
     picture = plots.profile_bands(series, ylabel=options.label)
     text = page(
         "profile.html",
@@ -188,7 +196,7 @@ def _print_table(measured: list[Spectra], options: ProfileOptions) -> None:
             series = one.series(projection)
             levels = np.interp(LEVELS, series.frequency, series.mean)
             table.add_row(
-                Text(one.name),
+                Text(printable(one.name)),
                 str(len(one.files)),
                 str(len(one.errors)),
                 projection,
@@ -202,9 +210,9 @@ def _say_errors(measured: list[Spectra]) -> None:
     for one in measured:
         for error in one.errors:
             line = f"{error['path']}: {error['reason']}: {error['detail']}"
-            click.echo("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line), err=True)
+            click.echo(printable(line), err=True)
         if not one.files:
-            click.echo(f"{one.name}: no image or video could be profiled", err=True)
+            click.echo(f"{printable(one.name)}: no image or video could be profiled", err=True)
 
 
 def _exit_code(measured: list[Spectra]) -> int:

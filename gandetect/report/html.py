@@ -129,14 +129,19 @@ def write_report(
 
 def write_page(page: str, out_path: str | os.PathLike[str]) -> None:
     """The page, whole or not at all; raises StoreError where the disk refuses."""
+    # Names may hold lone surrogates, which have no UTF-8.
+    write_whole(page.encode("utf-8", errors="backslashreplace"), out_path)
+
+
+def write_whole(data: bytes, out_path: str | os.PathLike[str]) -> None:
+    """A file, whole or not at all; raises StoreError where the disk refuses."""
     partial = Path(f"{os.fspath(out_path)}.part{os.getpid()}")
     try:
-        # Names may hold lone surrogates, which have no UTF-8.
-        partial.write_bytes(page.encode("utf-8", errors="backslashreplace"))
+        partial.write_bytes(data)
         os.replace(partial, out_path)
     except OSError as error:
         message = f"{os.fspath(out_path)}: {error.strerror or error}"
-        raise StoreError(f"{message}; give another name for the page") from error
+        raise StoreError(f"{message}; give another name for the file") from error
     finally:
         partial.unlink(missing_ok=True)
 

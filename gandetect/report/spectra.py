@@ -38,8 +38,8 @@ _UNITS = {
 class ProfileOptions:
     """How profiles are computed; see `gandetect.ops.spectral_profile` for the words.
 
-    `value` None is "log" for the conventions that average power, so that no single image outweighs
-    the others, and the convention's own scale elsewhere. Squares cut from larger images (`region`
+    `value` None is "log" for `centered`, so that no single image outweighs the others, and the
+    convention's own scale elsewhere. Squares cut from larger images (`region`
     "tile", side `tile`) are put under a Hann window, whole frames are not.
     """
 
@@ -66,14 +66,13 @@ class ProfileOptions:
     @property
     def scale(self) -> str | None:
         """The `value` passed to the op."""
-        averages_power = self.convention in ("centered", "power")
-        return self.value or ("log" if averages_power else None)
+        return self.value or ("log" if self.convention == "centered" else None)
 
     @property
     def label(self) -> str:
         """The name of the vertical axis."""
-        if self.scale:
-            return _UNITS[self.scale]
+        if self.scale or self.convention == "power":
+            return _UNITS[self.scale or "power"]
         normalized = " scaled to 0..1" if self.convention == "jung" else ""
         return f"mean log magnitude, 20 ln |F|{normalized}"
 

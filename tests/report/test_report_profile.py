@@ -47,7 +47,7 @@ def test_tile_of_one_image_is_the_op_itself(picture: Picture) -> None:
     assert one["projections"]["columns"]["frequency"][-1] == 0.5
 
 
-@pytest.mark.parametrize("convention", ["durall", "jung"])
+@pytest.mark.parametrize("convention", ["durall", "jung", "power"])
 def test_frame_is_the_convention_as_published(picture: Picture, convention: str) -> None:
     path = picture("one/a.png", 96, 96)
     expected = spectral_profile(pixels(path), convention)[0].double().numpy()
@@ -93,9 +93,34 @@ def test_unreadable_files_are_reported_and_the_rest_is_done(
 
 def test_nothing_readable(tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"")
-    result = run(tmp_path, "--out", tmp_path / "plot.png")
+    result = run(tmp_path, "--out", tmp_path / "plot.png", "--json")
     assert result.exit_code == 3
     assert not (tmp_path / "plot.png").exists()
+    (one,) = json.loads(result.stdout)["classes"]
+    assert one["errors"][0]["reason"] == "not_media"
+
+
+def test_a_full_disk_leaves_nothing_behind(
+    picture: Picture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    folder = picture("c/a.png").parent
+    monkeypatch.setattr("os.replace", full)
+    for extension in ("png", "html"):
+        result = run(folder, "--out", tmp_path / f"plot.{extension}")
+        assert result.exit_code == 3
+        assert "No space left on device" in result.stderr
+    assert not list(tmp_path.glob("plot*"))
+
+
+def test_missing_extras_are_named(picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = picture("c/a.png").parent
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    result = run(folder)
+    assert result.exit_code == 2
+    assert "gandetect[report]" in result.stderr
 
 
 @pytest.mark.parametrize("extension", ["png", "svg", "html"])

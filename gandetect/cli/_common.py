@@ -1,0 +1,39 @@
+"""What several commands do alike: check before a long run, and keep the terminal in order."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import warnings
+from pathlib import Path
+
+import click
+
+
+def printable(text: str) -> str:
+    """`text` on one line and without control characters, which would act on the terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def require(option: str, extra: str, *modules: str) -> None:
+    """Refuse an option whose optional dependencies are missing."""
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        raise click.UsageError(
+            f"{option} needs {' and '.join(missing)}: pip install 'gandetect[{extra}]'"
+        )
+
+
+def check_place(out: str) -> None:
+    """Refuse the name of an output file that cannot become one."""
+    path = Path(out)
+    if path.is_dir():
+        raise click.UsageError(f"{printable(out)} is a folder; give the name of a file")
+    if not path.parent.is_dir():
+        raise click.UsageError(f"there is no folder {printable(str(path.parent))}")
+
+
+def quiet_decoders() -> None:
+    """Pillow logs and warns of what it stumbles over in damaged files; the rows say it already."""
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module=r"PIL\.")
