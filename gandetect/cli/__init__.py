@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import importlib
+import io
+import sys
 
 import click
 
@@ -47,3 +49,6 @@ def main() -> None:
 
     Exit codes: 0 done, 1 done but some inputs failed, 2 bad usage, 3 nothing could be done.
     """
+    # A file name that the terminal's encoding lacks must not end a run at its last step.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
-import logging
 import math
 import os
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from gandetect.cli._common import check_place, printable, quiet_decoders, require
 
 if TYPE_CHECKING:
     from gandetect.detect import Model
@@ -123,12 +121,10 @@ def command(
 
     All rows, one per frame and one per file, go to the results file (SQLite); see --out for others.
     """
-    _check_outputs(out, report, as_json)
+    _check_outputs(db, out, report, as_json)
     detector = _load_model(model, fpr)
     _check_number("--every", every)
-    # Pillow logs and warns of what it stumbles over in damaged files; the rows say it already.
-    logging.getLogger("PIL").setLevel(logging.CRITICAL)
-    warnings.filterwarnings("ignore", module=r"PIL\.")
+    quiet_decoders()
     from gandetect.screen import StoreError, screen
 
     if threads is not None:
@@ -177,12 +173,7 @@ def _check_number(option: str, value: float) -> None:
         raise click.UsageError(f"{option} nan given; give a number")
 
 
-def printable(text: str) -> str:
-    """`text` on one line and without control characters, which would act on the terminal."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
-def _check_outputs(out: str | None, report: str | None, as_json: bool) -> None:
+def _check_outputs(db: str, out: str | None, report: str | None, as_json: bool) -> None:
     """What would fail at the end of a long run fails before it."""
     if out == "-" and as_json:
         raise click.UsageError("--json and --out - both write to standard output; give one")
@@ -194,21 +185,14 @@ def _check_outputs(out: str | None, report: str | None, as_json: bool) -> None:
         except ValueError as error:
             raise click.UsageError(str(error)) from error
         if extension == ".parquet":
-            _require("--out *.parquet", "parquet", "pyarrow")
+            require("--out *.parquet", "parquet", "pyarrow")
     if report is not None:
-        _require("--report", "report", "jinja2", "matplotlib")
-    for path in (out, report):
-        folder = Path(path).parent if path not in (None, "-") else None
-        if folder is not None and not folder.is_dir():
-            raise click.UsageError(f"there is no folder {printable(str(folder))}")
-
-
-def _require(option: str, extra: str, *modules: str) -> None:
-    missing = [name for name in modules if importlib.util.find_spec(name) is None]
-    if missing:
-        raise click.UsageError(
-            f"{option} needs {' and '.join(missing)}: pip install 'gandetect[{extra}]'"
-        )
+        require("--report", "report", "jinja2", "matplotlib")
+    files = [name for name in (db, out, report) if name not in (None, "-")]
+    for name in files:
+        check_place(name)
+    if len({os.path.realpath(name) for name in files}) < len(files):
+        raise click.UsageError("--db, --out and --report name the same file; give each its own")
 
 
 def _present(
@@ -226,7 +210,7 @@ def _present(
     if report is not None:
         from gandetect.report.html import write_report
 
-        write_report(summary.db, report)
+        write_report(summary.db, report, run=summary.run)
     if as_json:
         _print_json(summary)
         return
@@ -373,5 +357,5 @@ def _count(paths: tuple[str, ...], bar: Any, task: Any) -> None:
     """Count beside the run what it will see, so that the bar knows its end."""
     from gandetect.screen.sources import find_files
 
-    total = sum(1 for _ in find_files(os.fspath(path) for path in paths))
+    total = sum(1 for _ in find_files(paths))
     bar.update(task, total=total)

@@ -14,8 +14,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gandetect.cli import main
-from gandetect.cli.screen import _progress_bar, printable
+from gandetect.cli._common import printable
+from gandetect.cli.screen import _progress_bar
 from gandetect.screen import Progress, pipeline
+from gandetect.screen.store import iter_rows
 
 
 @pytest.fixture
@@ -92,6 +94,22 @@ def test_printable(text: str, shown: str) -> None:
     assert printable(text) == shown
 
 
+def test_names_beyond_the_encoding_of_the_terminal(
+    clips: Path, model_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "漢.jpg").write_bytes((clips / "0.jpeg").read_bytes())
+    script = "from gandetect.cli import main\nmain()"
+    result = subprocess.run(
+        [sys.executable, "-c", script, "screen", "漢.jpg", "--model", str(model_file)],
+        capture_output=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert b"\\u6f22.jpg" in result.stdout
+
+
 def test_markup_in_names_is_text(invoke, clips: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "[bold]a[red].jpg").write_bytes((clips / "0.jpeg").read_bytes())
     assert "[bold]a[red].jpg" in invoke("[bold]a[red].jpg").stdout
@@ -118,6 +136,10 @@ def test_exit_codes(invoke, clips: Path, corpus: Path) -> None:  # type: ignore[
         (["x", "--out", "a.xlsx"], ".parquet, .jsonl, .csv"),
         (["x", "--out", "none/a.csv"], "there is no folder none"),
         (["x", "--report", "none/a.html"], "there is no folder none"),
+        (["x", "--out", "a.csv", "--db", "a.csv"], "the same file"),
+        (["x", "--out", "a.csv", "--report", "./a.csv"], "the same file"),
+        (["x", "--db", "none/a.sqlite"], "there is no folder none"),
+        (["x", "--report", "."], ". is a folder"),
         (["x", "--json", "--out", "-"], "standard output"),
         (["x", "--model", "none.safetensors"], "none.safetensors"),
     ],
@@ -209,6 +231,23 @@ def test_help_loads_nothing_heavy(args: list[str]) -> None:
     )
     assert result.returncode == 0, result.stderr
     assert "screen" in result.stdout
+
+
+def test_each_run_reports_on_itself(  # type: ignore[no-untyped-def]
+    invoke, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run into the same results file begins before this one is over."""
+    real = pipeline._finish
+
+    def begin_another(store: pipeline.Store, status: str) -> None:
+        real(store, status)
+        row = {"model": "m", "model_sha256": "", "model_card": "{}", "args": "{}"}
+        pipeline.Store(store.path, {**row, "versions": "{}"}).close()
+
+    monkeypatch.setattr(pipeline, "_finish", begin_another)
+    assert invoke(clips / "0.jpeg", "--report", "report.html", "--out", "a.jsonl").exit_code == 0
+    assert "1 files" in (tmp_path / "report.html").read_text()
+    assert not list(iter_rows(tmp_path / "screen.sqlite"))
 
 
 def test_a_report_is_written(invoke, corpus: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
