@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 _MAX_JPEG_BYTES = 1 << 28
 _JPEG_MAGIC = b"\xff\xd8\xff"
+
+# Complaints about files by careless writers, of which every pixel is there. simplejpeg gives
+# nothing then; Pillow decodes them with the same library, and still refuses a file that is cut.
+_HARMLESS = re.compile(r"\b[1-9] extraneous bytes before marker 0xd9|Invalid SOS parameters")
 
 # Only formats that Pillow decodes by itself: EPS, for one, would start another program.
 _PILLOW_FORMATS = (
@@ -81,6 +86,8 @@ def _decode_jpeg(file: Any, size: int) -> Luma | None:
     try:
         pixels = simplejpeg.decode_jpeg(data, colorspace="GRAY")
     except ValueError as error:
+        if _HARMLESS.search(str(error)):
+            return None
         raise _named(error) from error
     return Luma(torch.from_numpy(pixels[:, :, 0]))
 

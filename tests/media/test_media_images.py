@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import simplejpeg
 import torch
 from making_media import flip_bits, image_bytes, noise
 from PIL import Image
@@ -177,6 +178,31 @@ def test_half_a_file_is_called_truncated(kind: str) -> None:
     with pytest.raises(MediaError) as caught:
         read_luma(data[: len(data) // 2])
     assert caught.value.reason in ({"truncated"} if kind != "webp" else {"truncated", "corrupt"})
+
+
+def careless_jpeg(fault: str) -> bytes:
+    """A whole picture with padding before its last marker, or a scan header that makes no sense."""
+    data = bytearray(CODED["jpeg"])
+    if fault == "padding":
+        return bytes(data[:-2] + bytes(8) + data[-2:])
+    scan = data.find(b"\xff\xda")
+    data[scan + 2 + int.from_bytes(data[scan + 2 : scan + 4], "big") - 2] = 0
+    return bytes(data)
+
+
+@pytest.mark.parametrize("fault", ["padding", "scan header"])
+def test_files_by_careless_writers_are_read(fault: str) -> None:
+    data = careless_jpeg(fault)
+    with pytest.raises(ValueError):
+        simplejpeg.decode_jpeg(data, colorspace="GRAY")
+    assert torch.equal(read_luma(data).pixels, read_luma(CODED["jpeg"]).pixels)
+
+
+def test_a_cut_file_by_a_careless_writer_is_truncated() -> None:
+    data = careless_jpeg("scan header")
+    with pytest.raises(MediaError) as caught:
+        read_luma(data[: len(data) // 2])
+    assert caught.value.reason == "truncated"
 
 
 @pytest.mark.parametrize("kind", CODED)
