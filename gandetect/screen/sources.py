@@ -1,4 +1,4 @@
-"""Finding the files to screen: in a fixed order, each file once, nothing opened that could block.
+"""Finding the files to screen: in a fixed order, each folder once, nothing opened that could block.
 
 Folders are walked depth first in the byte order of names. Only the names of the folders being
 walked are in memory, never a list of all files. What is not screened is passed on with the reason,
@@ -59,13 +59,20 @@ Found = Source | Skipped | Unreadable
 def find_files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Found]:
     """Every file at or below `paths`, in order.
 
-    Names beginning with a dot are left out below a folder, unless named in `paths`. Links are
-    followed; a folder is walked once, so that a link to one of its parents ends there. Names keep
+    Names beginning with a dot are left out below a folder, unless named in `paths`. A path given
+    twice counts once. Links are followed; a folder is walked once, so that a link to one of its
+    parents ends there. A file with several names is found under each of them. Names keep
     undecodable bytes as surrogates (`os.fsencode` gives the bytes back).
     """
     visited: set[tuple[int, int]] = set()
-    for path in paths:
-        yield from _walk(os.fspath(path), visited)
+    given: set[str] = set()
+    for named in paths:
+        path = os.fspath(named)
+        if path in given:
+            yield Skipped(path, "seen_before")
+            continue
+        given.add(path)
+        yield from _walk(path, visited)
 
 
 def _walk(top: str, visited: set[tuple[int, int]]) -> Iterator[Found]:

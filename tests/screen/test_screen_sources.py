@@ -24,7 +24,14 @@ def test_files_come_in_byte_order_depth_first(tmp_path: Path) -> None:
     assert names(tmp_path) == ["Z.jpg", "a/B.jpg", "a/z.jpg", "b.jpg", "c/d/e.jpg", "ä.jpg"]
 
 
-def test_files_named_twice_or_one_by_one(tmp_path: Path) -> None:
+def test_a_path_given_twice_counts_once(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    first, again = find_files([tmp_path / "a.jpg", str(tmp_path / "a.jpg")])
+    assert isinstance(first, Source)
+    assert again == Skipped(str(tmp_path / "a.jpg"), "seen_before")
+
+
+def test_files_named_one_by_one(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"12345")
     (tmp_path / "b.dat").touch()
     found = list(find_files([tmp_path / "b.dat", str(tmp_path / "a.jpg")]))
