@@ -33,7 +33,7 @@ class Sampling:
             raise ValueError(f"max_frames={self.max_frames} given; at least 1 is needed")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DecodedFrame:
     """A picture cut into what is scored; `cut.tiles` is None where `cut.reason` says why."""
 

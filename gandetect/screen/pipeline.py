@@ -1,8 +1,9 @@
 """The run: files are decoded ahead by threads, their squares are scored in batches of one size
 across files, and each finished file goes to the results as one transaction.
 
-Memory is bounded by bytes, whatever the number or size of the files: decoded squares that wait to
-be scored (QUEUE_BYTES), squares gathered for a batch (BATCH_BYTES), and the pictures being decoded.
+Memory does not grow with the number of files: it holds decoded squares that wait to be scored
+(QUEUE_BYTES), squares gathered for a batch (BATCH_BYTES), the pictures being decoded and, because a
+file is one transaction, some 300 bytes for each scored frame of the files in work.
 """
 
 from __future__ import annotations

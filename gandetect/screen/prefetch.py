@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 S = TypeVar("S")
+
+STOP_SECONDS = 2.0
 
 
 class _Stopped(Exception):
@@ -63,7 +66,7 @@ def prefetch(
     `workers` threads each work on one source at a time; the records of one source keep their
     order, those of several are mixed. At most `limit_bytes` of finished records (by `size_of`, but
     always at least one) wait. What `sources` or `produce` raise is raised here. Closing the
-    iterator stops the threads at their next record.
+    iterator stops the threads at their next record, for which it waits STOP_SECONDS in all.
     """
     queue: _ByteQueue[T | BaseException | None] = _ByteQueue(limit_bytes)
     numbered = enumerate(sources)
@@ -103,5 +106,6 @@ def prefetch(
                 yield record
     finally:
         queue.stop()
+        patience = time.monotonic() + STOP_SECONDS
         for thread in threads:
-            thread.join(timeout=2.0)
+            thread.join(max(0.0, patience - time.monotonic()))

@@ -30,7 +30,7 @@ class CutOptions:
             raise ValueError(f"max_tiles={self.max_tiles} given; at least 1 is needed")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Cut:
     """Squares to score, (T, S, S) uint8 or float32 on the scale 0..255, or the reason for none:
     `too_small` or `flat` (no texture, so no spectrum to judge)."""

@@ -62,7 +62,7 @@ class Verdict:
     p_generated: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FrameScore:
     """The mean logit of a frame's `n_tiles` tiles, or None and the reason."""
 

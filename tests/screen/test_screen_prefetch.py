@@ -62,6 +62,24 @@ def test_closing_stops_the_threads() -> None:
     assert threading.active_count() == before
 
 
+def test_closing_waits_once_for_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gandetect.screen.prefetch.STOP_SECONDS", 0.2)
+    release = threading.Event()
+
+    def produce(number: int, _: int) -> Iterator[int]:
+        if number:
+            release.wait(30)
+        yield number
+
+    records = prefetch(range(100), produce, size, workers=8, limit_bytes=10)
+    assert next(records) == 0
+    begun = time.monotonic()
+    records.close()
+    waited = time.monotonic() - begun
+    release.set()
+    assert waited < 8 * 0.2
+
+
 def broken_sources() -> Iterator[int]:
     yield 0
     raise RuntimeError("the disk went away")
