@@ -186,7 +186,28 @@ def _key(row: Row) -> tuple[str, str | None]:
 
 def frames_of(rows: Iterable[Row], wanted: set[Any]) -> dict[Any, list[Row]]:
     """The frame rows of the wanted files by `(path, path_hex)`; all others are passed over."""
-    return {key: list(group) for key, group in itertools.groupby(rows, key=_key) if key in wanted}
+    groups = itertools.groupby(rows, key=_key)
+    return {key: thinned(group) for key, group in groups if key in wanted}
+
+
+def thinned(rows: Iterable[Row], most: int = plots.TIMELINE_POINTS) -> list[Row]:
+    """Evenly spaced rows of one video, at most `most`, among them the one with the highest score.
+
+    Hours of video scored frame by frame would not fit into memory as rows.
+    """
+    kept: list[tuple[int, Row]] = []
+    step, worst = 1, None
+    for number, row in enumerate(rows):
+        if row["logit"] is not None and (worst is None or row["logit"] > worst[1]["logit"]):
+            worst = number, row
+        if number % step == 0:
+            kept.append((number, row))
+        if len(kept) == most:
+            del kept[1::2]
+            step *= 2
+    if worst is not None and worst not in kept:
+        kept.append(worst)
+    return [row for _, row in sorted(kept, key=lambda entry: entry[0])]
 
 
 def render(

@@ -151,7 +151,7 @@ def file_profiles(
     """(frequency, profile) of one file by projection; raises MediaError where it has none."""
     cutting = CutOptions(REGIONS[options.region], options.tile, MIN_SIDE)
     sums: dict[str, Tensor] = {}
-    count, side, reason = 0, 0, "empty"
+    count, side, reason = 0, 0, "interlaced"
     for luma in _lumas(path):
         squares = cut(luma, cutting)
         if squares.tiles is None:
@@ -217,14 +217,18 @@ def common_axis(
 
 
 def _lumas(path: str) -> Iterator[Luma]:
-    """The picture of an image, or up to VIDEO_FRAMES frames spread over a video."""
+    """The picture of an image, or up to VIDEO_FRAMES frames spread over a video.
+
+    Interlaced frames are left out, as in screening: their comb would stand for the camera.
+    """
     kind = sniff(path)
     if kind is None:
         raise MediaError("not_media", "neither an image nor a video")
     if kind == "image":
         yield read_luma(path)
     else:
-        yield from (frame.luma for frame in VideoReader(path, max_frames=VIDEO_FRAMES))
+        frames = VideoReader(path, max_frames=VIDEO_FRAMES)
+        yield from (frame.luma for frame in frames if not frame.interlaced)
 
 
 def panels(

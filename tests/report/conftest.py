@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from PIL import Image
 from report_runs import RUN
 
 from gandetect.screen.store import Store
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "media"))
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")

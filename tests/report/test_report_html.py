@@ -7,10 +7,11 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from report_runs import frame, item
 
-from gandetect.report.html import MAX_ERRORS, write_report
+from gandetect.report.html import MAX_ERRORS, thinned, write_report
 from gandetect.screen.store import StoreError
 
 MakeRun = Callable[..., Path]
@@ -153,6 +154,21 @@ def test_video_timeline(make_run: MakeRun) -> None:
     assert "Videos over time" in page.text
     assert page.tags.count("svg") == 2  # the histogram and one timeline
     assert "no picture: the file is gone" in page.text
+
+
+@pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 1000, 1023])
+def test_long_videos_are_thinned_evenly_and_keep_their_peak(count: int) -> None:
+    rows = [{"frame": i, "logit": None if i % 7 == 0 else float(i == 653)} for i in range(count)]
+    kept = [row["frame"] for row in thinned(iter(rows), most=10)]
+    assert kept == sorted(kept)
+    assert len(kept) >= min(count, 5)
+    assert len(kept) <= 10
+    if count > 653:
+        assert 653 in kept
+        kept.remove(653)
+        assert len(set(np.diff(kept))) == 1
+    if count < 10:
+        assert kept == list(range(count))
 
 
 def test_expected_false_alarms_leave_out_errors(make_run: MakeRun) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from making_media import write_clip
 from PIL import Image
 
 from gandetect.cli.profile import command
@@ -89,6 +90,14 @@ def test_unreadable_files_are_reported_and_the_rest_is_done(
     assert (one["n_files"], one["n_errors"]) == (1, 1)
     assert one["errors"][0]["path"].endswith("cut.png")
     assert "cut.png" in result.stderr
+
+
+def test_interlaced_frames_are_left_out(tmp_path: Path) -> None:
+    write_clip(tmp_path / "a.mp4", 8, options={"x264-params": "interlaced=1:tff=1"})
+    result = run(tmp_path, "--json")
+    assert result.exit_code == 3
+    (one,) = json.loads(result.stdout)["classes"]
+    assert one["errors"][0]["reason"] == "interlaced"
 
 
 def test_nothing_readable(tmp_path: Path) -> None:
