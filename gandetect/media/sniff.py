@@ -28,9 +28,13 @@ _VIDEO_MAGIC = (
     b"\x06\x0e\x2b\x34",  # MXF
     b"\x00\x00\x01\xba",  # MPEG programme stream
     b"\x00\x00\x01\xb3",  # MPEG video
-    b"\x00\x00\x00\x01\x67",  # H.264 with start codes
-    b"\x00\x00\x01\x67",
-    b"\x00\x00\x00\x01\x40\x01",  # H.265 with start codes
+    b"\x00\x00\x01\xb0",  # MPEG-4 video
+    b"\x1f\x07\x00",  # DV
+    b"\x12\x00\x0a",  # AV1 as it is, from its temporal delimiter on
+)
+_FIRST_UNITS = (
+    *(b"\x27", b"\x47", b"\x67", b"\x09"),  # H.264: parameters of any priority, delimiter
+    *(b"\x40\x01", b"\x46\x01"),  # H.265: parameters, delimiter
 )
 _QUICKTIME_ATOMS = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 _STILL_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1")
@@ -51,7 +55,7 @@ def sniff_bytes(head: bytes) -> str | None:
     """The same as `sniff`, for the first bytes of a file (a kilobyte is enough)."""
     if head.startswith(_IMAGE_MAGIC) or _is_bitmap(head) or _is_portable_map(head):
         return "image"
-    if head.startswith(_VIDEO_MAGIC) or _is_transport_stream(head):
+    if head.startswith(_VIDEO_MAGIC) or _is_transport_stream(head) or _is_unit_stream(head):
         return "video"
     if head[:4] == b"RIFF":
         return {b"WEBP": "image", b"AVI ": "video"}.get(head[8:12])
@@ -75,6 +79,14 @@ def _is_bitmap(head: bytes) -> bool:
 
 def _is_portable_map(head: bytes) -> bool:
     return len(head) > 2 and head[:1] == b"P" and head[1:2] in b"56" and head[2:3] in b" \t\n\r#"
+
+
+def _is_unit_stream(head: bytes) -> bool:
+    """H.264 or H.265 without a container: a start code, then what a decoder must know first."""
+    for code in (b"\x00\x00\x00\x01", b"\x00\x00\x01"):
+        if head.startswith(code):
+            return head[len(code) :].startswith(_FIRST_UNITS)
+    return False
 
 
 def _is_transport_stream(head: bytes) -> bool:

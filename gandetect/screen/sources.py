@@ -16,10 +16,10 @@ from functools import partial
 # Without .ts, which is more often source code; a transport stream is known by its content.
 # fmt: off
 MEDIA_EXTENSIONS = frozenset({
-    ".3gp", ".apng", ".asf", ".avi", ".avif", ".bmp", ".flv", ".gif", ".heic", ".ivf", ".j2k",
-    ".jp2", ".jpe", ".jpeg", ".jpg", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg",
-    ".mpg", ".mxf", ".ogv", ".pgm", ".png", ".ppm", ".qoi", ".tif", ".tiff", ".vob", ".webm",
-    ".webp", ".wmv", ".y4m",
+    ".264", ".265", ".3gp", ".apng", ".asf", ".avi", ".avif", ".bmp", ".dv", ".flv", ".gif",
+    ".h264", ".h265", ".heic", ".hevc", ".ivf", ".j2k", ".jp2", ".jpe", ".jpeg", ".jpg", ".m2ts",
+    ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mxf", ".ogv", ".pgm", ".png",
+    ".ppm", ".qoi", ".tif", ".tiff", ".vob", ".webm", ".webp", ".wmv", ".y4m",
 })
 # fmt: on
 

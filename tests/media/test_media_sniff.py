@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from making_media import image_bytes, noise, write_clip, write_sound
+from making_media import image_bytes, noise, write_clip, write_sound, write_video
 
-from gandetect.media import sniff
+from gandetect.media import VideoReader, sniff
+from gandetect.media.sniff import sniff_bytes
 
 CODECS = {"mkv": None, "avi": None, "mov": None, "ts": None, "flv": None, "webm": "libvpx-vp9"}
 
@@ -32,6 +33,38 @@ def test_videos_are_known_whatever_their_name(extension: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
+    ("kind", "codec", "options"),
+    [
+        ("h264", "libx264", {}),
+        ("h264", "libx264", {"x264-params": "aud=1"}),
+        ("hevc", "libx265", {"x265-params": "log-level=none"}),
+        ("hevc", "libx265", {"x265-params": "aud=1:log-level=none"}),
+        ("m4v", "mpeg4", {}),
+        ("mpeg1video", "mpeg1video", {}),
+    ],
+)
+def test_streams_without_a_container_are_video(
+    kind: str, codec: str, options: dict[str, str], tmp_path: Path
+) -> None:
+    clip = write_clip(tmp_path / "a", 5, codec=codec, container_format=kind, options=options)
+    assert sniff(clip) == "video"
+    assert sum(1 for _ in VideoReader(clip)) == 5
+
+
+def test_digital_video_tape_is_video(tmp_path: Path) -> None:
+    tape = tmp_path / "a"
+    pictures = [noise(576, 720, seed) for seed in range(3)]
+    write_video(tape, pictures, codec="dvvideo", container_format="dv")
+    assert sniff(tape) == "video"
+    assert sum(1 for _ in VideoReader(tape)) == 3
+
+
+@pytest.mark.parametrize("head", [b"\x00\x00\x00\x01\x27", b"\x00\x00\x01\x47", b"\x12\x00\x0a"])
+def test_streams_of_other_encoders_are_video(head: bytes) -> None:
+    assert sniff_bytes(head + bytes(100)) == "video"
+
+
+@pytest.mark.parametrize(
     "data",
     [
         b"",
@@ -44,6 +77,9 @@ def test_videos_are_known_whatever_their_name(extension: str, tmp_path: Path) ->
         b"RIFF\x00\x00\x00\x00WAVEfmt ",
         b"G" + bytes(2000),
         b"ID3\x03" + bytes(100),
+        b"\x00\x00\x01\x00\x01\x00\x10\x10",  # an icon
+        b"\x00\x01\x00\x00\x00\x0fOS/2",  # a font
+        bytes(2000),
     ],
 )
 def test_other_content_is_neither(data: bytes, tmp_path: Path) -> None:
