@@ -133,7 +133,11 @@ def _half_spectrum_adjoint(
         return per_coefficient.real.new_zeros(0, height, width)
     # The complex-to-real transform counts inner columns twice, so they enter halved.
     weights = column_weights(width, per_coefficient.shape[-1], True).to(per_coefficient.real)
-    planes = torch.fft.irfft2(per_coefficient / weights, s=(height, width), norm="forward") * gain
+    # Of the outer columns only the Hermitian part reaches real pixels. What is left of them in a
+    # complex-to-real transform differs from library to library (pytorch #154496), so it goes here.
+    mirrored = per_coefficient.flip(-2).roll(1, -2).conj()
+    hermitian = torch.where(weights == 1, (per_coefficient + mirrored) / 2, per_coefficient)
+    planes = torch.fft.irfft2(hermitian / weights, s=(height, width), norm="forward") * gain
     if not hann:
         return planes
     power = reference.hann_power(height, width)

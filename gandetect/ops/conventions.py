@@ -6,12 +6,18 @@ for many sizes (224 among them).
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
+
+T = TypeVar("T")
 
 POWER, MAGNITUDE, LOG, LOG_AMPLITUDE = range(4)
 
@@ -91,6 +97,32 @@ CONVENTIONS = {
 CUTOFFS = ("corner", "nyquist")
 NORMALIZATIONS = ("none", "dc", "first", "minmax")
 PROJECTIONS = ("azimuthal", "rows", "columns")
+# Plans of larger images are kept for the last few sizes only: one of 24 megapixels takes 50 to
+# 100 MB, and a folder of photographs has many sizes.
+_LARGE_PIXELS = 1 << 21
+
+
+def member(argument: str, name: str, allowed: Sequence[str]) -> str:
+    """The name, or a ValueError that lists what is allowed."""
+    if name not in allowed:
+        raise ValueError(f"{argument}={name!r} is unknown; choose one of {', '.join(allowed)}")
+    return name
+
+
+def choice(argument: str, name: str, table: Mapping[str, T]) -> T:
+    """What the name stands for, or a ValueError that lists the names."""
+    return table[member(argument, name, tuple(table))]
+
+
+@contextlib.contextmanager
+def plain_tensors() -> Iterator[None]:
+    """For what is cached: tensors as outside of every mode, whoever happens to ask first.
+
+    An inference tensor cannot be saved for a later backward, a fake one of torch.export holds no
+    values, and a default device may have none either.
+    """
+    with _disable_current_modes(), torch.inference_mode(False), torch.device("cpu"):
+        yield
 
 
 @dataclass(frozen=True)
@@ -163,17 +195,31 @@ def _bin_range(height: int, width: int, half_pixel: bool, cutoff: str) -> tuple[
 
 def profile_length(height: int, width: int, convention: str = "centered", cutoff: str = "") -> int:
     """Number of azimuthal bins K of an (height, width) image; 0 where the image is too small."""
-    chosen = CONVENTIONS[convention]
-    first, stop = _bin_range(height, width, chosen.half_pixel, cutoff or chosen.cutoff)
+    chosen = choice("convention", convention, CONVENTIONS)
+    _check_sides(height, width)
+    kept = member("cutoff", cutoff or chosen.cutoff, CUTOFFS)
+    first, stop = _bin_range(height, width, chosen.half_pixel, kept)
     return max(stop - first, 0)
 
 
-@functools.lru_cache(maxsize=32)
+def _check_sides(height: int, width: int) -> None:
+    if min(height, width) < 1:
+        raise ValueError(f"the image is {height}x{width}; both sides must be at least 1")
+
+
 def make_plan(
     height: int, width: int, convention: str, cutoff: str, full_plane: bool = False
 ) -> Plan:
     """The plan of one geometry, on the CPU. Cached; callers must not write to its tensors."""
-    chosen = CONVENTIONS[convention]
+    cached = _small_plan if height * width <= _LARGE_PIXELS else _large_plan
+    return cached(height, width, convention, cutoff, full_plane)
+
+
+@plain_tensors()
+def _build_plan(height: int, width: int, convention: str, cutoff: str, full_plane: bool) -> Plan:
+    chosen = choice("convention", convention, CONVENTIONS)
+    member("cutoff", cutoff, CUTOFFS)
+    _check_sides(height, width)
     first, stop = _bin_range(height, width, chosen.half_pixel, cutoff)
     length = stop - first
     if length < 1:
@@ -202,6 +248,10 @@ def make_plan(
     return Plan(maps, 1.0 / counts.double().clamp(min=1), counts, folded, width)
 
 
+_small_plan = functools.lru_cache(maxsize=32)(_build_plan)
+_large_plan = functools.lru_cache(maxsize=4)(_build_plan)
+
+
 def column_weights(width: int, columns: int, folded: bool) -> Tensor:
     """2 for the inner columns of a folded half-plane, 1 elsewhere; float64."""
     weights = torch.ones(columns, dtype=torch.float64)
@@ -215,12 +265,12 @@ def azimuthal_counts(
     height: int, width: int, convention: str = "centered", cutoff: str | None = None
 ) -> Tensor:
     """Numbers n_k of spectrum coefficients averaged in each azimuthal bin: (K,) int64."""
-    return make_plan(
-        height, width, convention, cutoff or CONVENTIONS[convention].cutoff
-    ).counts.clone()
+    chosen = choice("convention", convention, CONVENTIONS)
+    return make_plan(height, width, convention, cutoff or chosen.cutoff).counts.clone()
 
 
 @functools.lru_cache(maxsize=64)
+@plain_tensors()
 def resampling_matrix(length: int, points: int) -> Tensor:
     """The (points, length) float64 matrix that reads a not-a-knot cubic spline through `length`
     equidistant values at `points` equidistant positions, ends included. Rows sum to one.

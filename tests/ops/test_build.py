@@ -160,7 +160,7 @@ def test_architectures_are_those_that_nvcc_knows(
     monkeypatch.setattr("setuptools.setup", lambda **_: None)
     flags_of = runpy.run_path(str(setup_file))["architecture_flags"]
     if expected is None:
-        with pytest.raises(SystemExit, match="none of the architectures 12.0"):
+        with pytest.raises(SystemExit, match="none of the architectures"):
             flags_of(str(nvcc))
         return
     assert flags_of(str(nvcc)) == [f"-gencode=arch=compute_{pair}" for pair in expected]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import torch
 from ops_table import OPS, SPECTRAL_MEANS, as_tuple
@@ -81,6 +83,45 @@ def test_modes(mode):
     wanted = ops.spectral_profile(images)
     with mode():
         torch.testing.assert_close(ops.spectral_profile(images), wanted)
+
+
+@contextlib.contextmanager
+def fake():
+    with torch._subclasses.FakeTensorMode(allow_non_fake_inputs=True):
+        yield
+
+
+@pytest.mark.parametrize(
+    ("side", "mode"),
+    [(37, torch.inference_mode), (38, lambda: torch.device("meta")), (39, fake)],
+    ids=["inference", "meta", "fake"],
+)
+def test_a_mode_leaves_nothing_behind_in_the_caches(side, mode):
+    """Whoever asks for a geometry first, a later backward works: no other test uses these sizes."""
+
+    def run(images: torch.Tensor) -> torch.Tensor:
+        first = ops.spectral_profile(images, resample=side)
+        return first.sum() + ops.azimuthal_average(images, convention="durall").sum()
+
+    images = torch.rand(1, side, side, requires_grad=True)
+    with mode():
+        run(torch.empty(1, side, side))
+    run(images).backward()
+    assert type(images.grad) is torch.Tensor
+    assert bool(images.grad.isfinite().all())
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_export_of_a_size_never_seen_before(strict):
+    side = 41 + strict
+
+    class Module(torch.nn.Module):
+        def forward(self, images):
+            return ops.spectral_profile(images, "durall", resample=9)
+
+    exported = torch.export.export(Module(), (torch.rand(2, side, side),), strict=strict)
+    images = torch.rand(2, side, side)
+    torch.testing.assert_close(exported.module()(images), Module()(images))
 
 
 @pytest.mark.parametrize("case", OPS, ids=str)

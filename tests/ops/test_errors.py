@@ -58,6 +58,16 @@ def test_azimuthal_average(plane, options, error, message):
         ops.azimuthal_average(plane, **options)
 
 
+def test_lengths_and_counts():
+    for function in (ops.profile_length, ops.azimuthal_counts):
+        with pytest.raises(ValueError, match="choose one of centered, durall"):
+            function(8, 8, "dural")
+        with pytest.raises(ValueError, match="corner, nyquist"):
+            function(8, 8, cutoff="half")
+        with pytest.raises(ValueError, match="-8x8; both sides must be at least 1"):
+            function(-8, 8)
+
+
 def test_azimuthal_spread():
     with pytest.raises(ValueError, match="has 3 bins; a 8x8 plane"):
         ops.azimuthal_spread(torch.zeros(1, 3), 8, 8)

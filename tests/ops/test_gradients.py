@@ -90,6 +90,21 @@ def test_average_of_power_is_the_profile():
         torch.testing.assert_close(half, wanted)
 
 
+@pytest.mark.parametrize("size", [(6, 8), (5, 7), (6, 7)])
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_the_inverse_transform_is_asked_for_real_planes(monkeypatch, convention, size):
+    """Libraries differ in what they make of a spectrum that belongs to no real plane."""
+    spectra = []
+    inverse = torch.fft.irfft2
+    monkeypatch.setattr(torch.fft, "irfft2", lambda x, **k: [spectra.append(x), inverse(x, **k)][1])
+    images = torch.rand(1, *size, dtype=torch.float64, requires_grad=True)
+    ops.spectral_profile(images, convention).square().sum().backward()
+    (spectrum,) = spectra
+    outer = spectrum[0, :, [0, -1] if size[1] % 2 == 0 else [0]]
+    mirror = torch.arange(size[0]).neg() % size[0]
+    torch.testing.assert_close(outer, outer[mirror].conj())
+
+
 def test_spectral_loss_reaches_the_images():
     """Published regularizers computed the profile on detached data: their gradient was zero."""
     images = torch.rand(4, 3, 32, 32, requires_grad=True)
