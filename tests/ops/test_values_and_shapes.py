@@ -42,6 +42,22 @@ def test_non_finite_stays_in_its_ring():
     torch.testing.assert_close(profile[0, rest], wanted[0, rest], rtol=0, atol=0)
 
 
+def test_overflow_is_infinite_in_every_projection():
+    """DC beyond float32 is Inf wherever it is averaged, never the NaN of a difference."""
+    profiles = ops.spectral_profile(
+        torch.full((1, 64, 64), 1e17), projections=("azimuthal", "rows", "columns")
+    )
+    for profile in profiles:
+        assert float(profile[0, 0]) == float("inf")
+        assert not bool(profile.isnan().any())
+
+
+def test_log_up_to_the_largest_float():
+    pixel = torch.full((1, 1, 1), 1.8e19)
+    wanted = 10 * pixel.double().square().log()
+    torch.testing.assert_close(ops.spectral_profile(pixel, value="log").double(), wanted[0])
+
+
 def test_denormal_and_huge_pixels():
     tiny = torch.full((1, 8, 8), 1e-40)
     assert bool(torch.isfinite(ops.spectral_profile(tiny, value="log")).all())
@@ -139,3 +155,14 @@ def test_half_precision_is_computed_in_float32():
         profile = ops.spectral_profile(images.to(dtype))
         assert profile.dtype == torch.float32
         torch.testing.assert_close(profile, ops.spectral_profile(images.to(dtype).float()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_planes_keep_their_type(dtype):
+    plane = torch.rand(2, 8, 8).to(dtype)
+    average = ops.azimuthal_average(plane)
+    assert average.dtype == dtype
+    torch.testing.assert_close(average, ops.azimuthal_average(plane.float()).to(dtype))
+    spread = ops.azimuthal_spread(average, 8, 8)
+    assert spread.dtype == dtype
+    torch.testing.assert_close(spread, ops.azimuthal_spread(average.float(), 8, 8).to(dtype))
