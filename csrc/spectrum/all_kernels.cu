@@ -6,14 +6,14 @@
 
 namespace gandetect::spectrum::device {
 
-#define GD_INSTANTIATE_GREY(Pixel, Real) \
-  template __global__ void grey_kernel(const Pixel*, Real*, GreyParams)
+#define GD_INSTANTIATE_GREY(Pixel, Real)                                                \
+  template __global__ void grey_kernel(const Pixel*, const double*, Real*, GreyParams); \
+  template __global__ void plane_sum_kernel(const Pixel*, double*, GreyParams)
 
 #define GD_INSTANTIATE_MEANS(Real, Source) \
   template __global__ void means_kernel(Source<Real>, const int32_t*, MeansPlan, MeansOutput<Real>)
 
 #define GD_INSTANTIATE(Real)                                                                       \
-  template __global__ void plane_sum_kernel(const Real*, double*, int64_t, int64_t);               \
   template __global__ void hann_table_kernel(Real*, int, int);                                     \
   template __global__ void hann_kernel(Real*, const double*, const Real*, int, int, int64_t);      \
   template __global__ void dc_kernel<Real>(Complex<Real>::type*, const double*, double, int64_t,   \
@@ -29,7 +29,7 @@ namespace gandetect::spectrum::device {
 GD_INSTANTIATE_GREY(uint8_t, float);
 GD_INSTANTIATE_GREY(float, float);
 GD_INSTANTIATE_GREY(double, double);
-template __global__ void plane_mean_kernel(const double*, double*, int64_t, int64_t, int64_t);
+template __global__ void plane_mean_kernel(const double*, double*, int64_t, int64_t, int64_t, int);
 GD_INSTANTIATE(float);
 GD_INSTANTIATE(double);
 

@@ -2,16 +2,19 @@
 //
 //   grey      g = luma - shift           luma: the plane itself, or .299 R + .587 G + .114 B;
 //             of uint8 RGB exactly (299 R + 587 G + 114 B) / 1000, or rounded as image decoders do,
-//             (19595 R + 38470 G + 7471 B + 32768) >> 16. The shift keeps a large mean out of the
-//             transform, where its rounding would drown the faint corner; dc puts it back
-//   mean      two passes: a sum per block of kSumTile pixels, then the block sums in block order,
-//             both in double, so that the result depends on the shape alone
+//             (19595 R + 38470 G + 7471 B + 32768) >> 16. The shift is the image's rounded mean, or
+//             0: it keeps a large mean out of the transform, where its rounding would drown the
+//             faint corner; dc puts it back
+//   mean      of luma, two passes: a sum per block of kSumTile pixels, then the block sums in block
+//             order, both in double, so that the result depends on the shape alone. Sums of uint8
+//             are exact
 //   dc        F[0,0] <- (pixels mean, or F[0,0] where there is no mean) + constant
 //   hann      g <- (g - mean) h_H[y] h_W[x],    h_N[n] = 1/2 - cos(2 pi n / N) / 2
 //
-// Memory, per pixel of a float32 batch: grey reads C bytes or 4C and writes 4; the window reads 4,
-// then reads 4 and writes 4. A block works inside one image, neighboring threads on neighboring
-// pixels; no alignment is asked of the images, so any contiguous slice of a larger batch will do.
+// Memory, per pixel of a float32 batch: grey reads C bytes or 4C and writes 4; the mean reads C
+// bytes or 4; the window reads 4 and writes 4. A block works inside one image, neighboring threads
+// on neighboring pixels; no alignment is asked of the images, so any contiguous slice of a larger
+// batch will do.
 #pragma once
 
 #include "common/device.h"
@@ -28,37 +31,47 @@ constexpr int kSumWarps = kSumThreads / 32;
 struct GreyParams {
   int64_t plane;
   int64_t tiles;
-  int shift;
   int channels;
   bool rounded;
 };
 
-__device__ inline float shifted_luma(const uint8_t* p, const GreyParams& a) {
-  if (a.channels == 1) return static_cast<float>(p[0] - a.shift);
+// Luma in units of 1/scale: integers of uint8.
+__host__ __device__ inline int luma_scale(uint8_t, int channels, bool rounded) {
+  return channels == 3 && !rounded ? 1000 : 1;
+}
+template <typename Real>
+__host__ __device__ inline int luma_scale(Real, int, bool) {
+  return 1;
+}
+
+__device__ inline int scaled_luma(const uint8_t* p, const GreyParams& a) {
+  if (a.channels == 1) return p[0];
   const int r = p[0], g = p[a.plane], b = p[2 * a.plane];
-  if (a.rounded)
-    return static_cast<float>(((19595 * r + 38470 * g + 7471 * b + 32768) >> 16) - a.shift);
-  return static_cast<float>(299 * r + 587 * g + 114 * b - 1000 * a.shift) / 1000.0f;
+  if (a.rounded) return (19595 * r + 38470 * g + 7471 * b + 32768) >> 16;
+  return 299 * r + 587 * g + 114 * b;
 }
 
 template <typename Real>
-__device__ inline Real shifted_luma(const Real* p, const GreyParams& a) {
-  if (a.channels == 1) return p[0] - a.shift;
-  const Real luma = Real(0.299) * p[0] + Real(0.587) * p[a.plane] + Real(0.114) * p[2 * a.plane];
-  return luma - a.shift;
+__device__ inline Real scaled_luma(const Real* p, const GreyParams& a) {
+  if (a.channels == 1) return p[0];
+  return Real(0.299) * p[0] + Real(0.587) * p[a.plane] + Real(0.114) * p[2 * a.plane];
 }
 
-// grid: images * tiles; block: kGreyThreads
+// means (images), or null for no shift; grid: images * tiles; block: kGreyThreads
 template <typename Pixel, typename Real>
 __global__ void __launch_bounds__(kGreyThreads)
-    grey_kernel(const Pixel* __restrict__ images, Real* __restrict__ grey, GreyParams a) {
+    grey_kernel(const Pixel* __restrict__ images, const double* __restrict__ means,
+                Real* __restrict__ grey, GreyParams a) {
   const int64_t image = blockIdx.x / a.tiles;
+  const int scale = luma_scale(Pixel(), a.channels, a.rounded);
+  const int shift = means == nullptr ? 0 : scale * static_cast<int>(lround(means[image]));
   const int64_t first = (blockIdx.x % a.tiles) * kGreyTile + threadIdx.x;
   const Pixel* source = images + image * a.channels * a.plane;
   for (int i = 0; i < kGreyTile; i += kGreyThreads) {
     const int64_t pixel = first + i;
     if (pixel >= a.plane) break;
-    grey[image * a.plane + pixel] = shifted_luma(source + pixel, a);
+    grey[image * a.plane + pixel] =
+        static_cast<Real>(scaled_luma(source + pixel, a) - shift) / scale;
   }
 }
 
@@ -69,17 +82,16 @@ __device__ inline double warp_sum(double value) {
 }
 
 // sums (images, tiles); grid: images * tiles; block: kSumThreads; shared: kSumWarps doubles
-template <typename Real>
+template <typename Pixel>
 __global__ void __launch_bounds__(kSumThreads)
-    plane_sum_kernel(const Real* __restrict__ grey, double* __restrict__ sums, int64_t plane,
-                     int64_t tiles) {
+    plane_sum_kernel(const Pixel* __restrict__ images, double* __restrict__ sums, GreyParams a) {
   GD_DYN_SHARED(shared);
   double* warp_sums = reinterpret_cast<double*>(shared);
-  const Real* source = grey + blockIdx.x / tiles * plane;
-  const int64_t first = (blockIdx.x % tiles) * kSumTile + threadIdx.x;
+  const Pixel* source = images + blockIdx.x / a.tiles * a.channels * a.plane;
+  const int64_t first = (blockIdx.x % a.tiles) * kSumTile + threadIdx.x;
   double sum = 0;
   for (int i = 0; i < kSumTile; i += kSumThreads)
-    if (first + i < plane) sum += source[first + i];
+    if (first + i < a.plane) sum += scaled_luma(source + first + i, a);
   sum = warp_sum(sum);
   if (threadIdx.x % 32 == 0) warp_sums[threadIdx.x / 32] = sum;
   __syncthreads();
@@ -89,15 +101,15 @@ __global__ void __launch_bounds__(kSumThreads)
   sums[blockIdx.x] = total;
 }
 
-// means (images) of sums (images, tiles); one thread per image
+// means (images) of sums (images, tiles) in units of 1/scale; one thread per image
 template <typename Sum>
 __global__ void plane_mean_kernel(const Sum* __restrict__ sums, Sum* __restrict__ means,
-                                  int64_t images, int64_t tiles, int64_t plane) {
+                                  int64_t images, int64_t tiles, int64_t plane, int scale) {
   const int64_t image = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (image >= images) return;
   Sum total = 0;
   for (int64_t t = 0; t < tiles; ++t) total += sums[image * tiles + t];
-  means[image] = total / static_cast<Sum>(plane);
+  means[image] = total / (static_cast<Sum>(plane) * scale);
 }
 
 // spectra (images, plane); one thread per image

@@ -27,28 +27,33 @@ int launch_blocks(int64_t blocks, Launch launch) {
   return GD_STATUS();
 }
 
+bool is_valid_grey(const GreyArgs& args) {
+  return is_valid_plane(args.height, args.width) && (args.channels == 1 || args.channels == 3) &&
+         !(args.is_uint8 && args.type == RealType::kFloat64);
+}
+
 template <typename Pixel, typename Real>
-int grey(const GreyArgs& args, void* stream) {
+int grey(const GreyArgs& args, const double* means, void* grey, void* stream) {
   const int64_t plane = args.height * args.width;
-  const GreyParams params{plane, ceil_div(plane, kGreyTile), args.shift, args.channels,
-                          args.rounded};
+  const GreyParams params{plane, ceil_div(plane, kGreyTile), args.channels, args.rounded};
   return launch_blocks(args.n_images * params.tiles, [&](unsigned grid) {
     GD_LAUNCH((grey_kernel<Pixel, Real>), grid, kGreyThreads, 0, stream,
-              static_cast<const Pixel*>(args.images), static_cast<Real*>(args.grey), params);
+              static_cast<const Pixel*>(args.images), means, static_cast<Real*>(grey), params);
   });
 }
 
-template <typename Real>
-int plane_mean(const PlaneMeanArgs& args, void* stream) {
+template <typename Pixel>
+int plane_mean(const GreyArgs& args, double* sums, double* means, void* stream) {
   const int64_t plane = args.height * args.width, tiles = ceil_div(plane, kSumTile);
+  const GreyParams params{plane, tiles, args.channels, args.rounded};
   const int status = launch_blocks(args.n_images * tiles, [&](unsigned grid) {
-    GD_LAUNCH((plane_sum_kernel<Real>), grid, kSumThreads, kSumWarps * sizeof(double), stream,
-              static_cast<const Real*>(args.grey), args.sums, plane, tiles);
+    GD_LAUNCH((plane_sum_kernel<Pixel>), grid, kSumThreads, kSumWarps * sizeof(double), stream,
+              static_cast<const Pixel*>(args.images), sums, params);
   });
   if (status != kSuccess) return status;
   return launch_blocks(ceil_div(args.n_images, kElementThreads), [&](unsigned grid) {
-    GD_LAUNCH((plane_mean_kernel<double>), grid, kElementThreads, 0, stream, args.sums, args.means,
-              args.n_images, tiles, plane);
+    GD_LAUNCH((plane_mean_kernel<double>), grid, kElementThreads, 0, stream, sums, means,
+              args.n_images, tiles, plane, luma_scale(Pixel(), args.channels, args.rounded));
   });
 }
 
@@ -186,20 +191,20 @@ int64_t GD_NS(sum_tiles)(int64_t height, int64_t width) {
   return ceil_div(height * width, kSumTile);
 }
 
-int GD_NS(grey)(const GreyArgs& args, void* stream) {
+int GD_NS(grey)(const GreyArgs& args, const double* means, void* out, void* stream) {
   if (args.n_images == 0) return kSuccess;
-  if (!is_valid_plane(args.height, args.width)) return kInvalidValue;
-  if (args.channels != 1 && args.channels != 3) return kInvalidValue;
-  if (args.type == RealType::kFloat64)
-    return args.is_uint8 ? kInvalidValue : grey<double, double>(args, stream);
-  return args.is_uint8 ? grey<uint8_t, float>(args, stream) : grey<float, float>(args, stream);
+  if (!is_valid_grey(args)) return kInvalidValue;
+  if (args.is_uint8) return grey<uint8_t, float>(args, means, out, stream);
+  return args.type == RealType::kFloat64 ? grey<double, double>(args, means, out, stream)
+                                         : grey<float, float>(args, means, out, stream);
 }
 
-int GD_NS(plane_mean)(const PlaneMeanArgs& args, void* stream) {
+int GD_NS(plane_mean)(const GreyArgs& args, double* sums, double* means, void* stream) {
   if (args.n_images == 0) return kSuccess;
-  if (!is_valid_plane(args.height, args.width)) return kInvalidValue;
-  return args.type == RealType::kFloat64 ? plane_mean<double>(args, stream)
-                                         : plane_mean<float>(args, stream);
+  if (!is_valid_grey(args)) return kInvalidValue;
+  if (args.is_uint8) return plane_mean<uint8_t>(args, sums, means, stream);
+  return args.type == RealType::kFloat64 ? plane_mean<double>(args, sums, means, stream)
+                                         : plane_mean<float>(args, sums, means, stream);
 }
 
 int GD_NS(dc)(const DcArgs& args, void* stream) {

@@ -18,20 +18,10 @@ enum class RealType : int { kFloat32 = 0, kFloat64 = 1 };
 struct GreyArgs {
   RealType type;
   const void* images;  // (N, C, H, W), uint8 or of the real type
-  void* grey;          // (N, H, W)
   int64_t n_images, height, width;
   int channels;  // 1 or 3
   bool is_uint8;
   bool rounded;
-  int shift;  // subtracted from every pixel
-};
-
-struct PlaneMeanArgs {
-  RealType type;
-  const void* grey;  // (N, H, W)
-  double* sums;      // (N, sum_tiles) scratch
-  double* means;     // (N)
-  int64_t n_images, height, width;
 };
 
 struct DcArgs {
@@ -85,8 +75,10 @@ bool GD_NS(means_plan)(RealType type, int64_t height, int64_t half_width, int64_
                        int64_t n_bins, int64_t n_maps, bool folded, MeansPlan* plan);
 int64_t GD_NS(sum_tiles)(int64_t height, int64_t width);
 
-int GD_NS(grey)(const GreyArgs& args, void* stream);
-int GD_NS(plane_mean)(const PlaneMeanArgs& args, void* stream);
+// The grey planes (N, H, W), less the rounded means (N) where these are not null.
+int GD_NS(grey)(const GreyArgs& args, const double* means, void* grey, void* stream);
+// The means (N) of the grey planes; sums (N, sum_tiles) is scratch.
+int GD_NS(plane_mean)(const GreyArgs& args, double* sums, double* means, void* stream);
 int GD_NS(dc)(const DcArgs& args, void* stream);
 int GD_NS(hann)(const HannArgs& args, void* stream);
 int GD_NS(means)(const MeansArgs& args, void* stream);

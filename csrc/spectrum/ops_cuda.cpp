@@ -23,8 +23,6 @@ using torch::stable::Tensor;
 // Spectra of this size stay in the L2 cache of a data-center GPU between the transform and the
 // sweep.
 constexpr int64_t kChunkBytes = 32 << 20;
-// uint8 images lose their mean before the transform, as in the CPU kernels and the reference.
-constexpr int kUint8Shift = 128;
 
 struct Plan {
   Tensor maps;            // (M, H, V) int32, contiguous
@@ -101,48 +99,34 @@ double amplitude_of(const Job& job) {
   return power > 0 ? job.input_gain / std::sqrt(power) : 0.0;
 }
 
-Tensor grey_planes(Job& job, const Tensor& images) {
-  Tensor grey =
-      torch::stable::new_empty(images, {images.size(0), job.height, job.width}, job.scalar);
-  const GreyArgs args{job.type,
-                      images.const_data_ptr(),
-                      grey.mutable_data_ptr(),
-                      images.size(0),
-                      job.height,
-                      job.width,
-                      static_cast<int>(job.channels),
-                      job.is_uint8,
-                      job.round_grey,
-                      job.is_uint8 ? kUint8Shift : 0};
-  check_status(GD_NS(grey)(args, job.stream), "the grey kernel");
-  return grey;
+GreyArgs grey_args(const Job& job, const Tensor& images) {
+  return {job.type,  images.const_data_ptr(),        images.size(0), job.height,
+          job.width, static_cast<int>(job.channels), job.is_uint8,   job.round_grey};
 }
 
-Tensor plane_means(Job& job, const Tensor& grey) {
-  const int64_t n = grey.size(0), tiles = GD_NS(sum_tiles)(job.height, job.width);
-  Tensor sums = torch::stable::new_empty(grey, {n, tiles}, ScalarType::Double);
-  Tensor means = torch::stable::new_empty(grey, {n}, ScalarType::Double);
-  const PlaneMeanArgs args{job.type,
-                           grey.const_data_ptr(),
-                           sums.mutable_data_ptr<double>(),
-                           means.mutable_data_ptr<double>(),
-                           n,
-                           job.height,
-                           job.width};
-  check_status(GD_NS(plane_mean)(args, job.stream), "the mean kernels");
+Tensor grey_means(const Job& job, const Tensor& images) {
+  const int64_t n = images.size(0), tiles = GD_NS(sum_tiles)(job.height, job.width);
+  Tensor sums = torch::stable::new_empty(images, {n, tiles}, ScalarType::Double);
+  Tensor means = torch::stable::new_empty(images, {n}, ScalarType::Double);
+  check_status(GD_NS(plane_mean)(grey_args(job, images), sums.mutable_data_ptr<double>(),
+                                 means.mutable_data_ptr<double>(), job.stream),
+               "the mean kernels");
   return means;
 }
 
-void apply_hann(Job& job, Tensor& grey) {
-  const Tensor means = plane_means(job, grey);
+Tensor grey_planes(const Job& job, const Tensor& images, const double* means) {
+  Tensor grey =
+      torch::stable::new_empty(images, {images.size(0), job.height, job.width}, job.scalar);
+  check_status(GD_NS(grey)(grey_args(job, images), means, grey.mutable_data_ptr(), job.stream),
+               "the grey kernel");
+  return grey;
+}
+
+void apply_hann(const Job& job, const double* means, Tensor& grey) {
   Tensor table = torch::stable::new_empty(grey, {job.height + job.width}, job.scalar);
-  const HannArgs args{job.type,
-                      grey.mutable_data_ptr(),
-                      means.const_data_ptr<double>(),
-                      table.mutable_data_ptr(),
-                      grey.size(0),
-                      job.height,
-                      job.width};
+  const HannArgs args{
+      job.type, grey.mutable_data_ptr(), means, table.mutable_data_ptr(), grey.size(0), job.height,
+      job.width};
   check_status(GD_NS(hann)(args, job.stream), "the window kernels");
 }
 
@@ -158,28 +142,30 @@ Tensor rfft2(const Tensor& planes) {
   return torch::stable::contiguous(torch::stable::detail::to<Tensor>(stack[0]));
 }
 
-// The DC coefficient from the plane's exact sum where a shift was taken out, and the input offset,
-// both in the units of the transform, before its gain.
-void restore_dc(Job& job, const Tensor& grey, Tensor& spectra) {
-  if (!job.is_uint8 && job.input_offset == 0) return;
+// The DC coefficient from the exact mean where that was taken out, and the input offset, both in
+// the units of the transform, before its gain.
+void restore_dc(const Job& job, const double* means, Tensor& spectra) {
   const int64_t pixels = job.height * job.width;
-  const double shift = job.is_uint8 ? kUint8Shift : 0.0;
-  Tensor means = job.is_uint8 ? plane_means(job, grey) : Tensor();
   const DcArgs args{job.type,
                     spectra.mutable_data_ptr(),
-                    job.is_uint8 ? means.const_data_ptr<double>() : nullptr,
-                    (shift + job.input_offset / job.input_gain) * static_cast<double>(pixels),
-                    grey.size(0),
+                    means,
+                    job.input_offset / job.input_gain * static_cast<double>(pixels),
+                    spectra.size(0),
                     pixels,
                     spectra.size(1) * spectra.size(2)};
   check_status(GD_NS(dc)(args, job.stream), "the DC kernel");
 }
 
+// uint8 images lose their rounded mean before the transform, as in the CPU kernels and the
+// reference; the window takes out the whole mean of any image.
 void run_chunk(Job& job, const Tensor& images, int64_t first) {
-  Tensor grey = grey_planes(job, images);
-  if (job.hann) apply_hann(job, grey);
+  Tensor means;
+  if (job.is_uint8 || job.hann) means = grey_means(job, images);
+  const double* mean = job.is_uint8 || job.hann ? means.const_data_ptr<double>() : nullptr;
+  Tensor grey = grey_planes(job, images, job.hann ? nullptr : mean);
+  if (job.hann) apply_hann(job, mean, grey);
   Tensor spectra = rfft2(grey);
-  if (!job.hann) restore_dc(job, grey, spectra);
+  if (!job.hann && (job.is_uint8 || job.input_offset != 0)) restore_dc(job, mean, spectra);
 
   MeansArgs args = job.means;
   args.source = spectra.const_data_ptr();

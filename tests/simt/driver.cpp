@@ -13,9 +13,10 @@
 extern "C" {
 void simt_set_schedule(int, uint64_t);
 const char* simt_error(int);
-int simt_grey(int, const void*, void*, int64_t, int64_t, int64_t, int, int, int, int);
-int simt_hann(int, void*, int64_t, int64_t, int64_t);
-int simt_dc(int, const void*, void*, double, int64_t, int64_t, int64_t);
+int simt_mean(int, const void*, double*, int64_t, int64_t, int64_t, int, int, int);
+int simt_grey(int, const void*, const double*, void*, int64_t, int64_t, int64_t, int, int, int);
+int simt_hann(int, void*, const double*, int64_t, int64_t, int64_t);
+int simt_dc(int, const double*, void*, double, int64_t, int64_t, int64_t);
 int simt_means(int, const void*, int, int, double, double, double, const int32_t*, const double*,
                int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int, void*, void*, void*,
                void*);
@@ -79,18 +80,22 @@ std::vector<std::vector<Real>> run_all(const Shape& s, int type) {
   std::vector<uint8_t> bytes(s.n * 3 * pixels);
   for (uint8_t& b : bytes) b = static_cast<uint8_t>(random_value() * 255 + 128);
   std::vector<Real> grey(s.n * pixels);
+  std::vector<double> means(s.n);
+  const auto make_grey = [&](const void* images, bool is_uint8, int rounded, bool shifted) {
+    require(simt_mean(type, images, means.data(), s.n, s.height, s.width, 3, is_uint8, rounded),
+            "mean");
+    require(simt_grey(type, images, shifted ? means.data() : nullptr, grey.data(), s.n, s.height,
+                      s.width, 3, is_uint8, rounded),
+            "grey");
+    results.push_back(grey);
+  };
   if (type == 0)
-    for (int rounded = 0; rounded < 2; ++rounded)
-      require(
-          simt_grey(type, bytes.data(), grey.data(), s.n, s.height, s.width, 3, 1, rounded, 128),
-          "grey");
-  const std::vector<Real> planes = random_values<Real>(s.n * 3 * pixels);
-  require(simt_grey(type, planes.data(), grey.data(), s.n, s.height, s.width, 3, 0, 0, 0), "grey");
-  results.push_back(grey);
+    for (int rounded = 0; rounded < 2; ++rounded) make_grey(bytes.data(), true, rounded, true);
+  make_grey(random_values<Real>(s.n * 3 * pixels).data(), false, 0, false);
 
   std::vector<Real> spectra = random_values<Real>(2 * s.n * s.height * columns);
-  require(simt_dc(type, grey.data(), spectra.data(), 3.0, s.n, s.height, s.width), "dc");
-  require(simt_hann(type, grey.data(), s.n, s.height, s.width), "hann");
+  require(simt_dc(type, means.data(), spectra.data(), 3.0, s.n, s.height, s.width), "dc");
+  require(simt_hann(type, grey.data(), means.data(), s.n, s.height, s.width), "hann");
   results.push_back(grey);
 
   const std::vector<int32_t> maps = radius_maps(s, columns, n_bins);

@@ -12,7 +12,6 @@ using gandetect::spectrum::device::GreyArgs;
 using gandetect::spectrum::device::HannArgs;
 using gandetect::spectrum::device::MeansArgs;
 using gandetect::spectrum::device::MeansPlan;
-using gandetect::spectrum::device::PlaneMeanArgs;
 using gandetect::spectrum::device::RealType;
 using gandetect::spectrum::device::SpreadArgs;
 namespace device = gandetect::spectrum::device;
@@ -25,11 +24,10 @@ struct Scratch {
 
 size_t bytes_of(RealType type) { return type == RealType::kFloat64 ? 8 : 4; }
 
-int plane_mean(RealType type, const void* grey, double* means, int64_t n, int64_t height,
-               int64_t width) {
-  Scratch sums(n * device::GD_NS(sum_tiles)(height, width) * sizeof(double));
-  const PlaneMeanArgs args{type, grey, sums.doubles(), means, n, height, width};
-  return device::GD_NS(plane_mean)(args, nullptr);
+GreyArgs grey_args(int type, const void* images, int64_t n, int64_t height, int64_t width,
+                   int channels, int is_uint8, int rounded) {
+  return {
+      static_cast<RealType>(type), images, n, height, width, channels, is_uint8 != 0, rounded != 0};
 }
 
 }  // namespace
@@ -42,44 +40,32 @@ EXPORT void simt_set_schedule(int schedule, uint64_t seed) {
 
 EXPORT const char* simt_error(int status) { return device::GD_NS(status_text)(status); }
 
-EXPORT int simt_grey(int type, const void* images, void* grey, int64_t n, int64_t height,
-                     int64_t width, int channels, int is_uint8, int rounded, int shift) {
-  const GreyArgs args{static_cast<RealType>(type),
-                      images,
-                      grey,
-                      n,
-                      height,
-                      width,
-                      channels,
-                      is_uint8 != 0,
-                      rounded != 0,
-                      shift};
-  return device::GD_NS(grey)(args, nullptr);
+EXPORT int simt_mean(int type, const void* images, double* means, int64_t n, int64_t height,
+                     int64_t width, int channels, int is_uint8, int rounded) {
+  Scratch sums(n * device::GD_NS(sum_tiles)(height, width) * sizeof(double));
+  const GreyArgs args = grey_args(type, images, n, height, width, channels, is_uint8, rounded);
+  return device::GD_NS(plane_mean)(args, sums.doubles(), means, nullptr);
 }
 
-EXPORT int simt_hann(int type, void* grey, int64_t n, int64_t height, int64_t width) {
+// means may be null: then nothing is subtracted.
+EXPORT int simt_grey(int type, const void* images, const double* means, void* grey, int64_t n,
+                     int64_t height, int64_t width, int channels, int is_uint8, int rounded) {
+  const GreyArgs args = grey_args(type, images, n, height, width, channels, is_uint8, rounded);
+  return device::GD_NS(grey)(args, means, grey, nullptr);
+}
+
+EXPORT int simt_hann(int type, void* grey, const double* means, int64_t n, int64_t height,
+                     int64_t width) {
   const RealType real = static_cast<RealType>(type);
-  Scratch means(n * sizeof(double)), table((height + width) * bytes_of(real));
-  const int status = plane_mean(real, grey, means.doubles(), n, height, width);
-  if (status != gandetect::kSuccess) return status;
-  const HannArgs args{real, grey, means.doubles(), table.data.get(), n, height, width};
+  Scratch table((height + width) * bytes_of(real));
+  const HannArgs args{real, grey, means, table.data.get(), n, height, width};
   return device::GD_NS(hann)(args, nullptr);
 }
 
-// grey may be null: then the transform's own sum stays.
-EXPORT int simt_dc(int type, const void* grey, void* spectra, double constant, int64_t n,
+// means may be null: then the transform's own sum stays.
+EXPORT int simt_dc(int type, const double* means, void* spectra, double constant, int64_t n,
                    int64_t height, int64_t width) {
-  const RealType real = static_cast<RealType>(type);
-  Scratch means(n * sizeof(double));
-  int status = gandetect::kSuccess;
-  if (grey != nullptr) status = plane_mean(real, grey, means.doubles(), n, height, width);
-  if (status != gandetect::kSuccess) return status;
-  const DcArgs args{real,
-                    spectra,
-                    grey == nullptr ? nullptr : means.doubles(),
-                    constant,
-                    n,
-                    height * width,
+  const DcArgs args{static_cast<RealType>(type), spectra, means, constant, n, height * width,
                     height * (width / 2 + 1)};
   return device::GD_NS(dc)(args, nullptr);
 }

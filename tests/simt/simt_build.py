@@ -141,27 +141,34 @@ class Simt:
         if status != 0:
             raise SimtError(f"status {status}: {self._library.simt_error(status).decode()}")
 
-    def grey(self, images: np.ndarray, rounded: bool = False, shift: int = 0) -> np.ndarray:
-        n, channels, height, width = images.shape
-        is_uint8 = images.dtype == np.uint8
-        real = np.float32 if is_uint8 else images.dtype
-        grey = np.empty((n, height, width), real)
-        sizes = (n, height, width, _Int(channels), _Int(is_uint8), _Int(rounded), _Int(shift))
-        self._call("simt_grey", _type(grey), images, grey, *sizes)
+    def mean(self, images: np.ndarray, rounded: bool = False) -> np.ndarray:
+        """Means of the grey planes, (N,) float64."""
+        means = np.empty(len(images))
+        kind = _type(np.empty(0, _real(images)))
+        self._call("simt_mean", kind, images, means, *_grey_sizes(images, rounded))
+        return means
+
+    def grey(
+        self, images: np.ndarray, rounded: bool = False, means: np.ndarray | None = None
+    ) -> np.ndarray:
+        n, _, height, width = images.shape
+        grey = np.empty((n, height, width), _real(images))
+        sizes = _grey_sizes(images, rounded)
+        self._call("simt_grey", _type(grey), images, means, grey, *sizes)
         return grey
 
-    def hann(self, grey: np.ndarray) -> np.ndarray:
+    def hann(self, grey: np.ndarray, means: np.ndarray) -> np.ndarray:
         windowed = grey.copy()
-        self._call("simt_hann", _type(grey), windowed, *grey.shape)
+        self._call("simt_hann", _type(grey), windowed, means, *grey.shape)
         return windowed
 
     def dc(
-        self, grey: np.ndarray | None, spectra: np.ndarray, constant: float, width: int
+        self, means: np.ndarray | None, spectra: np.ndarray, constant: float, width: int
     ) -> np.ndarray:
         n, height, _ = spectra.shape
         result = spectra.copy()
         kind = _type(spectra.real)
-        self._call("simt_dc", kind, grey, result, float(constant), n, height, width)
+        self._call("simt_dc", kind, means, result, float(constant), n, height, width)
         return result
 
     def means(
@@ -210,6 +217,15 @@ class Simt:
 
 class _Int(int):
     """An argument the C side declares as int; plain integers go as int64_t."""
+
+
+def _real(images: np.ndarray) -> np.dtype:
+    return np.dtype(np.float32) if images.dtype == np.uint8 else images.dtype
+
+
+def _grey_sizes(images: np.ndarray, rounded: bool) -> tuple[int, ...]:
+    n, channels, height, width = images.shape
+    return n, height, width, _Int(channels), _Int(images.dtype == np.uint8), _Int(rounded)
 
 
 def _type(array: np.ndarray) -> _Int:

@@ -9,13 +9,13 @@ import numpy as np
 POWER, MAGNITUDE, LOG, LOG_AMPLITUDE = range(4)
 
 
-def grey(images: np.ndarray, rounded: bool = False, shift: int = 0) -> np.ndarray:
+def grey(images: np.ndarray, rounded: bool = False) -> np.ndarray:
     if images.shape[1] == 1:
-        return images[:, 0].astype(np.float64) - shift
+        return images[:, 0].astype(np.float64)
     if rounded and images.dtype == np.uint8:
         r, g, b = (images[:, c].astype(np.int64) for c in range(3))
-        return ((19595 * r + 38470 * g + 7471 * b + 32768) >> 16).astype(np.float64) - shift
-    return np.einsum("c,nchw->nhw", [0.299, 0.587, 0.114], images.astype(np.float64)) - shift
+        return ((19595 * r + 38470 * g + 7471 * b + 32768) >> 16).astype(np.float64)
+    return np.einsum("c,nchw->nhw", [0.299, 0.587, 0.114], images.astype(np.float64))
 
 
 def hann(planes: np.ndarray) -> np.ndarray:

@@ -110,6 +110,23 @@ def test_average_and_spread_equal_the_reference(ops, seed: int) -> None:
     assert_close(spread, reference.azimuthal_spread(averaged, *plan), "spread", tolerance)
 
 
+@pytest.mark.parametrize("convention", ["centered", "power"])
+def test_the_mean_of_bytes_stays_out_of_the_transform(ops, convention: str) -> None:
+    """A bright image of little contrast: beside its mean a float32 transform would round it off."""
+    noise = np.random.default_rng(23).integers(249, 252, (5, 3, 32, 32), dtype=np.uint8)
+    chosen = conventions.CONVENTIONS[convention]
+    plan = conventions.make_plan(32, 32, convention, "corner")
+    rest = (plan.maps, plan.inverse_counts, plan.folded, chosen.round_grey, chosen.input_gain)
+    rest += (chosen.input_offset, False, 0, 1.0, 0.0, True, True, True)
+    images = torch.from_numpy(noise)
+    grey = reference.grey_planes(images, chosen.round_grey, torch.float64)[:, None]
+    grey = grey * chosen.input_gain + chosen.input_offset
+    want = reference.spectral_means(grey, *rest[:3], False, 1.0, 0.0, *rest[6:])
+    for name, a, b in zip(NAMES, ops.spectral_means(images, *rest), want, strict=True):
+        worst = ((a - b) / b).abs().max()
+        assert worst < 2e-5, f"{name}: {worst:.2e} relative"
+
+
 def test_slices_of_larger_batches_need_no_copy_by_the_caller(ops) -> None:
     images = torch.randint(0, 256, (6, 4, 40, 50), dtype=torch.uint8)[1:5, :3, 3:23, 5:40]
     plan = conventions.make_plan(20, 35, "centered", "corner")

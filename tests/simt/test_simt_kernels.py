@@ -62,9 +62,18 @@ def test_grey(simt: Simt, seed: int) -> None:
         images = rng.integers(0, 256, shape, dtype=np.uint8)
     else:
         images = rng.uniform(-1, 300, shape).astype(REALS[seed % 3 - 1])
-    rounded, shift = bool(seed // 6 % 2), int(rng.choice([0, 128]))
-    (got,) = in_every_schedule(simt, lambda: [simt.grey(images, rounded, shift)], seed)
-    want = oracle.grey(images, rounded, shift)
+    rounded, shifted = bool(seed // 6 % 2), bool(seed // 12 % 2)
+
+    def compute() -> list[np.ndarray]:
+        means = simt.mean(images, rounded)
+        return [means, simt.grey(images, rounded, means if shifted else None)]
+
+    means, got = in_every_schedule(simt, compute, seed)
+    want = oracle.grey(images, rounded)
+    exact = images.dtype != np.float32
+    np.testing.assert_allclose(means, want.mean((1, 2)), rtol=1e-14 if exact else 1e-7)
+    if shifted:
+        want = want - np.floor(means + 0.5)[:, None, None]
     assert_close(got, want, 255)
     if images.dtype == np.uint8 and (channels == 1 or rounded):
         np.testing.assert_array_equal(got, want)
@@ -74,7 +83,8 @@ def test_grey(simt: Simt, seed: int) -> None:
 def test_hann(simt: Simt, seed: int) -> None:
     rng = np.random.default_rng([2, seed])
     planes = rng.uniform(-10, 300, random_shape(rng)).astype(REALS[seed % 2])
-    (got,) = in_every_schedule(simt, lambda: [simt.hann(planes)], seed)
+    means = simt.mean(planes[:, None])
+    (got,) = in_every_schedule(simt, lambda: [simt.hann(planes, means)], seed)
     assert_close(got, oracle.hann(planes), 300)
 
 
@@ -85,10 +95,10 @@ def test_dc(simt: Simt, seed: int) -> None:
     real = REALS[seed % 2]
     planes = rng.uniform(-100, 300, (n, height, width)).astype(real)
     spectra = random_spectra(rng, (n, height, width // 2 + 1), real)
-    exact = planes if seed % 3 else None
-    (got,) = in_every_schedule(simt, lambda: [simt.dc(exact, spectra, 5.0, width)], seed)
+    means = simt.mean(planes[:, None]) if seed % 3 else None
+    (got,) = in_every_schedule(simt, lambda: [simt.dc(means, spectra, 5.0, width)], seed)
     want = spectra.astype(np.complex128)
-    total = planes.astype(np.float64).sum((1, 2)) if exact is not None else want[:, 0, 0].real
+    total = planes.astype(np.float64).sum((1, 2)) if means is not None else want[:, 0, 0].real
     want[:, 0, 0].real = total + 5.0
     assert_close(got.real, want.real, 0)
     np.testing.assert_array_equal(got.imag, spectra.imag)
@@ -195,7 +205,8 @@ def test_no_images_launch_nothing(simt: Simt) -> None:
         assert result is not None
         assert len(result) == 0
     assert simt.grey(np.empty((0, 3, 4, 6), np.uint8)).shape == (0, 4, 6)
-    assert simt.hann(np.empty((0, 4, 6), np.float32)).shape == (0, 4, 6)
+    assert simt.mean(np.empty((0, 3, 4, 6), np.uint8)).shape == (0,)
+    assert simt.hann(np.empty((0, 4, 6), np.float32), np.empty(0)).shape == (0, 4, 6)
     assert simt.spread(np.empty((0, len(inverse_counts))), maps, inverse_counts, 6, True).size == 0
 
 
