@@ -205,7 +205,7 @@ def interleaved(
 
 
 def temporary_bytes(run: Callable[[Tensor], Tensor], images: Tensor) -> int:
-    """Growth of the peak resident set while one call runs in a fresh process image."""
+    """Growth of the peak resident set while one call runs; nothing larger may have run before."""
     import resource
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

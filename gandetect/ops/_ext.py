@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import warnings
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -23,6 +25,8 @@ def _load() -> tuple[ModuleType | None, str]:
     try:
         return importlib.import_module("gandetect._C"), ""
     except ModuleNotFoundError:
+        for other in Path(__file__).parents[1].glob("_C.*"):
+            return None, f"built for another Python than {sys.version.split()[0]}: {other.name}"
         return None, "not built (installed with GANDETECT_BUILD_EXT=0, or not installed at all)"
     except Exception as error:  # a broken binary may fail in any way, and must not stop the import
         reason = f"built, but failed to load under torch {torch.__version__}: {error}"

@@ -1,6 +1,6 @@
 // Runs every launcher over shapes that reach every branch of the kernels, in three schedules, and
 // wants the same bits from each. Built plain and under the sanitizers, which look for what results
-// hide. Correctness of the values is the business of test_kernels.py.
+// hide. Correctness of the values is the business of test_simt_kernels.py.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
