@@ -48,7 +48,7 @@ class SpectralProfile(TransformerMixin, BaseEstimator):
         projections: Sequence[str] = ("azimuthal", "rows", "columns"),
         window: str | None = "hann",
         value: str | None = "log",
-        cutoff: str | None = "nyquist",
+        cutoff: str | None = "corner",
         normalize: str | None = "none",
         resample: int | None = None,
         bands: int | None = 40,

@@ -17,7 +17,8 @@ from torch import Tensor
 from gandetect.ops import CONVENTIONS, azimuthal_counts, spectral_profile
 
 PROJECTIONS = ("azimuthal", "rows", "columns")
-NYQUIST = 0.5
+# Highest frequency of the rows and columns, and of the corner of the spectrum, in cycles per pixel.
+NYQUIST, CORNER = 0.5, 0.5**0.5
 
 
 @dataclass(frozen=True)
@@ -26,15 +27,17 @@ class FeatureSpec:
 
     `convention`, `projections`, `window`, `value`, `cutoff`, `normalize`, `resample`: as in
     `gandetect.ops.spectral_profile`. `bands`: each projection is averaged over that many equal
-    bands of [0, 0.5] cycles per pixel; None keeps the bins as they are. `remove_mean`: subtract
-    the mean of an image's features, which for log values cancels any gain of contrast.
+    bands of frequency, from 0 to 0.5 cycles per pixel, and to 0.707 for radii that go to the corner
+    (`cutoff="corner"`), where up-sampling by two leaves the replica of the mean; None keeps the
+    bins as they are. `remove_mean`: subtract the mean of an image's features, which for log values
+    cancels any gain of contrast.
     """
 
     convention: str = "centered"
     projections: tuple[str, ...] = PROJECTIONS
     window: str | None = "hann"
     value: str | None = "log"
-    cutoff: str | None = "nyquist"
+    cutoff: str | None = "corner"
     normalize: str | None = "none"
     resample: int | None = None
     bands: int | None = 40
@@ -71,8 +74,18 @@ class FeatureSpec:
         """(projection, lowest, highest frequency in cycles per pixel) of each feature, in order."""
         if self.bands is None:
             raise ValueError("bands is None: the features then depend on the image size")
-        edges = torch.linspace(0, NYQUIST, self.bands + 1, dtype=torch.float64).tolist()
-        return [(name, *edge) for name in self.projections for edge in itertools.pairwise(edges)]
+        return [
+            (name, *edge)
+            for name in self.projections
+            for edge in itertools.pairwise(self.edges(name).tolist())
+        ]
+
+    def edges(self, projection: str) -> Tensor:
+        """Ends of the bands of one projection, (bands + 1,) float64 in cycles per pixel."""
+        assert self.bands is not None
+        cutoff = self.cutoff or CONVENTIONS[self.convention].cutoff
+        highest = CORNER if projection == "azimuthal" and cutoff == "corner" else NYQUIST
+        return torch.linspace(0, highest, self.bands + 1, dtype=torch.float64)
 
 
 def extract(images: Tensor, spec: FeatureSpec) -> Tensor:
@@ -127,12 +140,14 @@ def band_matrix(projection: str, side: int, spec: FeatureSpec) -> Tensor:
         lower = torch.arange(side // 2 + 1, dtype=torch.float64) - 0.5
         counts = torch.ones_like(lower)
     upper = lower + 1
+    edges = spec.edges(projection) * side
+    # Where a convention drops the outermost bin, the last one kept stands in for it.
+    upper[-1] = torch.maximum(upper[-1], edges[-1])
     # DC is the mean brightness: bin 0 says nothing of up-sampling, and its log has no lower bound
-    # once # the mean is removed. Its neighbor stands in for it.
+    # once the mean is removed. Its neighbor stands in for it.
     kept = upper > 1
     counts = torch.where(kept, counts, 0.0)
     lower = torch.where(kept & (lower <= 1), 0.0, lower)
-    edges = torch.linspace(0, NYQUIST * side, spec.bands + 1, dtype=torch.float64)
     shared = torch.minimum(upper[:, None], edges[1:]) - torch.maximum(lower[:, None], edges[:-1])
     weights = shared.clamp(min=0) * (counts / (upper - lower))[:, None]
     return weights / weights.sum(dim=0)

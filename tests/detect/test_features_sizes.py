@@ -24,6 +24,27 @@ def test_no_band_is_empty_and_weights_are_a_mean(side, projection):
     torch.testing.assert_close(matrix.sum(dim=0), torch.ones(40, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("cutoff", ["corner", "nyquist", None])
+@pytest.mark.parametrize("convention", ["centered", "durall", "jung", "power"])
+@pytest.mark.parametrize("side", [32, 64, 65, 300])
+def test_every_convention_fills_its_bands(side, convention, cutoff):
+    spec = FeatureSpec(convention=convention, cutoff=cutoff)
+    assert bool(band_matrix("azimuthal", side, spec).isfinite().all())
+    highest = spec.axes()[spec.bands - 1][2]
+    assert highest == pytest.approx(0.5 if cutoff == "nyquist" else 0.5**0.5)
+
+
+def test_a_checkerboard_is_seen_in_the_corner():
+    """What zero insertion leaves of the mean lies at half a cycle both ways."""
+    generator = torch.Generator().manual_seed(0)
+    image = 128 + torch.randn(64, 64, generator=generator)
+    y, x = torch.arange(64)[:, None], torch.arange(64)
+    checkered = image + 5 * (-1.0) ** (x + y)
+    spec = FeatureSpec(projections=("azimuthal",))
+    change = (extract(checkered[None], spec) - extract(image[None], spec))[0]
+    assert int(change.argmax()) == spec.bands - 1
+
+
 @pytest.mark.parametrize("side", [64, 128])
 def test_a_wave_raises_the_band_of_its_frequency(side):
     frequency = 0.25
