@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -28,6 +28,13 @@ from .conventions import (
 )
 
 _MAX_PIXELS = 2**31 - 1
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _constant_when_traced(function: Function) -> Function:
+    """torch.compiler.assume_constant_result, which would import the whole compiler at once."""
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
 
 
 def spectral_profile(
@@ -226,7 +233,7 @@ def _static(size: int) -> int:
     return len((None,) * size)
 
 
-@torch.compiler.assume_constant_result
+@_constant_when_traced
 def plan_on(
     device: str,
     height: int,
@@ -342,7 +349,7 @@ def _cached_resampling(length: int, points: int, dtype: torch.dtype, device: str
     return resampling_matrix(length, points).to(device=device, dtype=dtype)
 
 
-@torch.compiler.assume_constant_result
+@_constant_when_traced
 def _resampling_on(length: int, points: int, dtype: torch.dtype, device: str) -> Tensor:
     return _cached_resampling(length, points, dtype, device)
 

@@ -194,6 +194,11 @@ def test_config_says_how_it_was_built():
         assert config["reason"]
 
 
+def test_importing_the_ops_does_not_import_the_compiler():
+    done = run_python("import sys, gandetect.ops; assert 'torch._dynamo' not in sys.modules")
+    assert done.returncode == 0, done.stderr
+
+
 def test_importing_the_package_imports_no_torch():
     done = run_python("import sys, gandetect; assert 'torch' not in sys.modules")
     assert done.returncode == 0, done.stderr
