@@ -100,10 +100,10 @@ FIGURES = {"spectrum": spectrum, "memory": memory, "detection": detection}
 
 def filled(text: str) -> str:
     for name, make in FIGURES.items():
-        block = re.compile(f"(<!-- figures:{name} -->\n).*?(\n<!-- /figures -->)", re.DOTALL)
+        block = re.compile(f"(<!-- figures:{name} -->\n).*?(<!-- /figures -->)", re.DOTALL)
         if not block.search(text):
             raise SystemExit(f"README.md has no block for the figures {name!r}")
-        text = block.sub(lambda match, make=make: match[1] + make() + match[2], text)
+        text = block.sub(lambda match, make=make: f"{match[1]}{make()}\n{match[2]}", text)
     return text
 
 

@@ -202,3 +202,20 @@ def test_importing_the_ops_does_not_import_the_compiler():
 def test_importing_the_package_imports_no_torch():
     done = run_python("import sys, gandetect; assert 'torch' not in sys.modules")
     assert done.returncode == 0, done.stderr
+
+
+@needs_module
+def test_memory_above_the_input_does_not_grow_with_the_batch():
+    code = """
+import resource, torch, gandetect.ops as ops
+torch.set_num_threads(1)
+images = torch.zeros(400, 3, 128, 128, dtype=torch.uint8)
+ops.spectral_profile(images[:2], value="log", window="hann")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+ops.spectral_profile(images, value="log", window="hann")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
+    # One float32 copy of the batch alone would be 79 MB.
+    assert int(done.stdout) <= 2000
