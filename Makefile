@@ -17,7 +17,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(BUILD_EXT)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 NATIVE := $(wildcard csrc/*.cpp csrc/*/*.cpp csrc/*/*.h csrc/*/*.inc csrc/*/*.cuh csrc/*/*.cu)
-FORMATTED := $(NATIVE) $(wildcard tests/simt/*.cpp tests/simt/*.h tests/simt/*.cu)
+FORMATTED := $(NATIVE) $(wildcard tests/simt/*.cpp tests/simt/*.h tests/simt/*.cu tests/simt/*/*/*.h)
 
 .PHONY: demo test lint pytest cuda bench wheel clean install
 install: $(STAMP)
@@ -62,6 +62,7 @@ cuda: $(STAMP)
 bench: $(STAMP)
 	$(PIP) install -q -c constraints.txt numba
 	$(BIN)/python bench/spectrum.py --json bench/results/spectrum.json
+	$(BIN)/python bench/screen_memory.py --out bench/results/screen_memory.json
 	$(BIN)/python bench/table.py
 
 wheel: $(STAMP)
