@@ -15,8 +15,10 @@ import pytest
 
 from gandetect.screen.store import iter_rows, run_info
 
+# A suite that runs in the background inherits SIGINT ignored.
 SCRIPT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from gandetect.screen import screen
 screen([sys.argv[1]], model=sys.argv[2], db=sys.argv[3], every=0.2, workers=2)
 """
