@@ -14,6 +14,7 @@ import json
 import os
 import sqlite3
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -93,6 +94,10 @@ FRAME_COLUMNS = (
     "frame", "time_s", "width", "height", "p_generated", "verdict", "reason", "logit", "n_tiles",
     "key_frame", "pict_type",
 )  # fmt: skip
+
+
+# How long one run waits for another to let go of the file.
+_LOCK_SECONDS = 30.0
 
 
 class StoreError(Exception):
@@ -358,7 +363,7 @@ def _to_disk(file: IO[Any]) -> None:
 
 def _open(path: str) -> sqlite3.Connection:
     """By absolute path: SQLite keeps "" and ":memory:" for databases that nobody else can read."""
-    return sqlite3.connect(os.path.abspath(path), timeout=30.0)
+    return sqlite3.connect(os.path.abspath(path), timeout=_LOCK_SECONDS)
 
 
 def _connect(path: str) -> sqlite3.Connection:
@@ -371,12 +376,25 @@ def _connect(path: str) -> sqlite3.Connection:
             # are there before the mode changes, so that no other run sees one without the other.
             db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
         _check_ours(db, path)
-        db.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(db)
         db.execute("PRAGMA synchronous = NORMAL")
     except BaseException:
         db.close()
         raise
     return db
+
+
+def _write_ahead(db: sqlite3.Connection) -> None:
+    """WAL mode. SQLite does not wait for another connection here, whatever its timeout."""
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)
 
 
 def _check_ours(db: sqlite3.Connection, path: str) -> None:
