@@ -39,7 +39,7 @@ $(STAMP): $(BIN)/python pyproject.toml setup.py constraints.txt $(NATIVE)
 # The sample media hold a truncated file on purpose, so exit code 1 (some inputs failed) is success.
 demo: $(STAMP)
 	@mkdir -p demo
-	$(BIN)/gandetect screen $(MEDIA) --db demo/screen.sqlite --report demo/report.html \
+	$(BIN)/gandetect screen "$(MEDIA)" --db demo/screen.sqlite --report demo/report.html \
 	  || test $$? -eq 1
 	@echo "Report: demo/report.html    Results: demo/screen.sqlite"
 
