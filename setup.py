@@ -119,7 +119,7 @@ def extension():
     flags += [f"-ffile-prefix-map={path}=include" for path in include_paths()]
     # As system headers, so that only our own code can warn. pybind11 first: torch 2.11 carries a
     # copy that refuses to be used beside the stable ABI.
-    for path in [pybind11.get_include(), *include_paths(), str(HERE / "third_party" / "pocketfft")]:
+    for path in [pybind11.get_include(), *include_paths()]:
         flags += ["-isystem", path]
     if os.environ.get("GANDETECT_WERROR") == "1":
         flags.append("-Werror")
@@ -135,8 +135,7 @@ def extension():
             p
             for kind in ("h", "inc", "cuh", "cu")
             for p in glob(f"csrc/**/*.{kind}", recursive=True)
-        ]
-        + glob("third_party/*/*"),
+        ],
     )
 
 

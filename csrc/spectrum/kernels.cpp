@@ -2,15 +2,12 @@
 //
 // Every header comes before the first target pragma: an inline function first compiled inside one
 // could be kept by the linker for the whole program, and would then need that instruction set.
-//
-// g++ does not define a target's macros inside its pragma, and pocketfft takes its vector length
-// from them: they are defined by hand around it.
 #include "spectrum/kernels.h"
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
-#include <complex>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -27,46 +24,34 @@
 
 #include "common/isa.h"
 
-#define POCKETFFT_NO_MULTITHREADING
-#define POCKETFFT_CACHE_SIZE 16
+namespace gandetect::spectrum {
+constexpr double kPi = 3.14159265358979323846;
+}
 
 #define GD_ISA baseline
-#define pocketfft pocketfft_baseline
-#include "pocketfft_hdronly.h"
+#define GD_VECTOR_BYTES 16
 #include "spectrum/kernels.inc"
 #undef GD_ISA
-#undef pocketfft
-#undef POCKETFFT_HDRONLY_H
+#undef GD_VECTOR_BYTES
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define GD_LEVELS
 #pragma GCC push_options
 #pragma GCC target("arch=x86-64-v3")
-#pragma push_macro("__AVX__")
-#undef __AVX__
-#define __AVX__ 1
 #define GD_ISA avx2
-#define pocketfft pocketfft_avx2
-#include "pocketfft_hdronly.h"
+#define GD_VECTOR_BYTES 32
 #include "spectrum/kernels.inc"
 #undef GD_ISA
-#undef pocketfft
-#undef POCKETFFT_HDRONLY_H
-#pragma pop_macro("__AVX__")
+#undef GD_VECTOR_BYTES
 #pragma GCC pop_options
 
 #pragma GCC push_options
 #pragma GCC target("arch=x86-64-v4,prefer-vector-width=512")
-#pragma push_macro("__AVX512F__")
-#undef __AVX512F__
-#define __AVX512F__ 1
 #define GD_ISA avx512
-#define pocketfft pocketfft_avx512
-#include "pocketfft_hdronly.h"
+#define GD_VECTOR_BYTES 64
 #include "spectrum/kernels.inc"
 #undef GD_ISA
-#undef pocketfft
-#pragma pop_macro("__AVX512F__")
+#undef GD_VECTOR_BYTES
 #pragma GCC pop_options
 #endif
 

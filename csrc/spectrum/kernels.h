@@ -1,7 +1,7 @@
 // The CPU kernels of the spectrum family, as plain functions over raw pointers.
 //
 // One table exists per instruction set (kernels.cpp); the torch glue (ops_cpu.cpp) takes the
-// table of the level in use and calls it inside torch's thread pool.
+// table of the level in use and hands it torch's thread pool.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +23,7 @@ struct Bins {
   // Rows u and (height - u + mirror[m]) mod height of map m are equal, so that their values can be
   // added before they are binned; or kNoMirror.
   int64_t mirror[2];
+  bool steady;  // along a row a map never falls
 };
 
 struct Means {
@@ -43,15 +44,25 @@ struct Plane {
   Bins bins;
 };
 
-// Each processes images [begin, end) of the batch.
+// The caller's thread pool: run() calls body(context, begin, end) on ranges that make up [0, count)
+// and returns when all of them have returned.
+struct Parallel {
+  int64_t threads;
+  void (*run)(int64_t count, void (*body)(void* context, int64_t begin, int64_t end),
+              void* context);
+};
+
 struct Kernels {
-  void (*means_u8)(const Means&, int64_t begin, int64_t end);
-  void (*means_f32)(const Means&, int64_t begin, int64_t end);
-  void (*means_f64)(const Means&, int64_t begin, int64_t end);
-  void (*average_f32)(const Plane&, int64_t begin, int64_t end);
-  void (*average_f64)(const Plane&, int64_t begin, int64_t end);
-  void (*spread_f32)(const Plane&, int64_t begin, int64_t end);
-  void (*spread_f64)(const Plane&, int64_t begin, int64_t end);
+  // Fills in `mirror` and `steady`; false where an entry of the maps is neither a bin nor one that
+  // is dropped.
+  bool (*inspect)(Bins&);
+  void (*means_u8)(const Means&, int64_t images, const Parallel&);
+  void (*means_f32)(const Means&, int64_t images, const Parallel&);
+  void (*means_f64)(const Means&, int64_t images, const Parallel&);
+  void (*average_f32)(const Plane&, int64_t images, const Parallel&);
+  void (*average_f64)(const Plane&, int64_t images, const Parallel&);
+  void (*spread_f32)(const Plane&, int64_t images, const Parallel&);
+  void (*spread_f64)(const Plane&, int64_t images, const Parallel&);
 };
 
 const Kernels& kernels();

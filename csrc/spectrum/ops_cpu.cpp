@@ -1,11 +1,10 @@
 // CPU implementations of the spectrum ops: checks, allocation, and torch's thread pool around the
-// kernels of kernels.h. One image is one unit of work, so the thread count never changes a result.
+// kernels of kernels.h.
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
 #include <algorithm>
-#include <cstring>
 #include <tuple>
 
 #include "common/checks.h"
@@ -17,18 +16,13 @@ namespace {
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
-// Offset by which the rows of one map mirror each other: 0 about DC, -1 or 1 about (H-1)/2.
-int64_t mirror_of(const int32_t* map, int64_t height, int64_t columns) {
-  for (const int64_t offset : {0, -1, 1}) {
-    bool equal = true;
-    for (int64_t u = 0; u < height && equal; ++u) {
-      const int64_t partner = (2 * height - u + offset) % height;
-      equal =
-          std::memcmp(map + u * columns, map + partner * columns, columns * sizeof(int32_t)) == 0;
-    }
-    if (equal) return offset;
-  }
-  return kNoMirror;
+// torch's thread pool.
+Parallel torch_threads() {
+  return {static_cast<int64_t>(torch::stable::get_num_threads()),
+          [](int64_t count, void (*body)(void*, int64_t, int64_t), void* context) {
+            torch::stable::parallel_for(
+                0, count, 1, [=](int64_t begin, int64_t end) { body(context, begin, end); });
+          }};
 }
 
 // maps and inverse_counts must be contiguous and outlive the result. The kernels index with the
@@ -44,16 +38,7 @@ Bins make_bins(const Tensor& maps, const Tensor& inverse_counts, int64_t width, 
   bins.width = width;
   bins.folded = folded && bins.maps_count == 1;
   STD_TORCH_CHECK(bins.maps_count == 1 || bins.maps_count == 2, "there must be one or two maps");
-  int32_t lowest = -1, highest = 0;
-  for (int64_t i = 0; i < maps.numel(); ++i) {
-    lowest = std::min(lowest, bins.maps[i]);
-    highest = std::max(highest, bins.maps[i]);
-  }
-  STD_TORCH_CHECK(lowest >= -1 && highest <= bins.bins, "maps must hold -1 to ", bins.bins);
-  for (int64_t m = 0; m < bins.maps_count; ++m) {
-    bins.mirror[m] =
-        mirror_of(bins.maps + m * bins.height * bins.columns, bins.height, bins.columns);
-  }
+  STD_TORCH_CHECK(kernels().inspect(bins), "maps must hold -1 to ", bins.bins);
   return bins;
 }
 
@@ -114,8 +99,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> spectral_means(
   const auto kernel = type == ScalarType::Byte    ? table.means_u8
                       : type == ScalarType::Float ? table.means_f32
                                                   : table.means_f64;
-  torch::stable::parallel_for(0, n, 1,
-                              [&](int64_t begin, int64_t end) { kernel(job, begin, end); });
+  kernel(job, n, torch_threads());
   return {result_azimuthal, result_rows, result_columns, result_dc};
 }
 
@@ -126,8 +110,7 @@ void run_plane(const Tensor& input, Tensor& output, const Tensor& maps,
   job.input = input.const_data_ptr();
   job.output = output.mutable_data_ptr();
   job.bins = make_bins(maps, inverse_counts, width, folded);
-  torch::stable::parallel_for(0, input.size(0), 1,
-                              [&](int64_t begin, int64_t end) { kernel(job, begin, end); });
+  kernel(job, input.size(0), torch_threads());
 }
 
 void check_floating(const Tensor& tensor, const char* name) {
