@@ -38,6 +38,13 @@ struct Means {
   void *azimuthal, *rows, *columns, *at_dc;
 };
 
+// The gradient of `means` (whose outputs are not used) with respect to the grey planes.
+struct MeansGradient {
+  Means means;
+  const void *azimuthal, *rows, *columns, *at_dc;  // null where nothing reaches an output
+  void* planes;                                    // (N, H, W)
+};
+
 struct Plane {
   const void* input;
   void* output;
@@ -59,6 +66,8 @@ struct Kernels {
   void (*means_u8)(const Means&, int64_t images, const Parallel&);
   void (*means_f32)(const Means&, int64_t images, const Parallel&);
   void (*means_f64)(const Means&, int64_t images, const Parallel&);
+  void (*gradient_f32)(const MeansGradient&, int64_t images, const Parallel&);
+  void (*gradient_f64)(const MeansGradient&, int64_t images, const Parallel&);
   void (*average_f32)(const Plane&, int64_t images, const Parallel&);
   void (*average_f64)(const Plane&, int64_t images, const Parallel&);
   void (*spread_f32)(const Plane&, int64_t images, const Parallel&);

@@ -4,8 +4,9 @@
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
-#include <algorithm>
+#include <optional>
 #include <tuple>
+#include <vector>
 
 #include "common/checks.h"
 #include "spectrum/kernels.h"
@@ -49,32 +50,21 @@ void check_plan(const Tensor& maps, const Tensor& inverse_counts) {
   check_type(inverse_counts, ScalarType::Double, "inverse_counts", "float64");
 }
 
-std::tuple<Tensor, Tensor, Tensor, Tensor> spectral_means(
-    const Tensor& images, const Tensor& maps, const Tensor& inverse_counts, bool folded,
-    bool round_grey, double input_gain, double input_offset, bool hann, int64_t value,
-    double value_gain, double eps, bool azimuthal, bool rows, bool columns) {
-  check_dims(images, 4, "images");
-  check_plan(maps, inverse_counts);
-  const int64_t n = images.size(0), channels = images.size(1);
-  const int64_t height = images.size(2), width = images.size(3);
-  const ScalarType type = images.scalar_type();
+void check_floating(const Tensor& tensor, const char* name) {
+  STD_TORCH_CHECK(
+      tensor.scalar_type() == ScalarType::Float || tensor.scalar_type() == ScalarType::Double, name,
+      " must be float32 or float64");
+}
+
+// What forward and backward share. The plan's tensors must be contiguous and outlive the result.
+Means make_means(const Tensor& images, const Tensor& maps, const Tensor& inverse_counts,
+                 bool folded, bool round_grey, double input_gain, double input_offset, bool hann,
+                 int64_t value, double value_gain, double eps) {
+  const int64_t channels = images.size(1), height = images.size(2), width = images.size(3);
   STD_TORCH_CHECK(channels == 1 || channels == 3, "images must have 1 or 3 channels");
   STD_TORCH_CHECK(maps.size(1) == height && maps.size(2) == width / 2 + 1 && width > 0,
                   "maps do not belong to images of this size");
-  STD_TORCH_CHECK(
-      type == ScalarType::Byte || type == ScalarType::Float || type == ScalarType::Double,
-      "images must be uint8, float32 or float64");
   STD_TORCH_CHECK(value >= 0 && value <= 3, "value must be 0, 1, 2 or 3");
-
-  const Tensor plan_maps = torch::stable::contiguous(maps);
-  const Tensor plan_counts = torch::stable::contiguous(inverse_counts);
-  const ScalarType out = type == ScalarType::Double ? type : ScalarType::Float;
-  const int64_t bins = plan_counts.size(0);
-  Tensor result_azimuthal = torch::stable::new_empty(images, {n, azimuthal ? bins : 0}, out);
-  Tensor result_rows = torch::stable::new_empty(images, {n, rows ? height / 2 + 1 : 0}, out);
-  Tensor result_columns = torch::stable::new_empty(images, {n, columns ? width / 2 + 1 : 0}, out);
-  Tensor result_dc = torch::stable::new_empty(images, {n}, out);
-
   Means job;
   job.images = images.const_data_ptr();
   job.stride_n = images.stride(0);
@@ -82,7 +72,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> spectral_means(
   job.stride_y = images.stride(2);
   job.stride_x = images.stride(3);
   job.channels = channels;
-  job.bins = make_bins(plan_maps, plan_counts, width, folded);
+  job.bins = make_bins(maps, inverse_counts, width, folded);
   job.round_grey = round_grey;
   job.hann = hann;
   job.input_gain = input_gain;
@@ -90,9 +80,37 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> spectral_means(
   job.value = static_cast<Value>(value);
   job.value_gain = value_gain;
   job.eps = eps;
-  job.azimuthal = azimuthal ? result_azimuthal.mutable_data_ptr() : nullptr;
-  job.rows = rows ? result_rows.mutable_data_ptr() : nullptr;
-  job.columns = columns ? result_columns.mutable_data_ptr() : nullptr;
+  job.azimuthal = job.rows = job.columns = job.at_dc = nullptr;
+  return job;
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor> spectral_means(
+    const Tensor& images, const Tensor& maps, const Tensor& inverse_counts, bool folded,
+    bool round_grey, double input_gain, double input_offset, bool hann, int64_t value,
+    double value_gain, double eps, bool azimuthal, bool rows, bool columns) {
+  check_dims(images, 4, "images");
+  check_plan(maps, inverse_counts);
+  const ScalarType type = images.scalar_type();
+  STD_TORCH_CHECK(
+      type == ScalarType::Byte || type == ScalarType::Float || type == ScalarType::Double,
+      "images must be uint8, float32 or float64");
+  const Tensor plan_maps = torch::stable::contiguous(maps);
+  const Tensor plan_counts = torch::stable::contiguous(inverse_counts);
+  Means job = make_means(images, plan_maps, plan_counts, folded, round_grey, input_gain,
+                         input_offset, hann, value, value_gain, eps);
+
+  const ScalarType out = type == ScalarType::Double ? type : ScalarType::Float;
+  const int64_t n = images.size(0);
+  const auto means = [&](bool wanted, int64_t length) {
+    return torch::stable::new_empty(images, {n, wanted ? length : 0}, out);
+  };
+  Tensor result_azimuthal = means(azimuthal, job.bins.bins);
+  Tensor result_rows = means(rows, job.bins.height / 2 + 1);
+  Tensor result_columns = means(columns, job.bins.columns);
+  Tensor result_dc = torch::stable::new_empty(images, {n}, out);
+  if (azimuthal) job.azimuthal = result_azimuthal.mutable_data_ptr();
+  if (rows) job.rows = result_rows.mutable_data_ptr();
+  if (columns) job.columns = result_columns.mutable_data_ptr();
   job.at_dc = result_dc.mutable_data_ptr();
 
   const Kernels& table = kernels();
@@ -103,6 +121,46 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> spectral_means(
   return {result_azimuthal, result_rows, result_columns, result_dc};
 }
 
+Tensor spectral_means_backward(const Tensor& images, const Tensor& maps,
+                               const Tensor& inverse_counts, bool folded, bool round_grey,
+                               double input_gain, double input_offset, bool hann, int64_t value,
+                               double value_gain, double eps,
+                               std::optional<Tensor> gradient_azimuthal,
+                               std::optional<Tensor> gradient_rows,
+                               std::optional<Tensor> gradient_columns,
+                               std::optional<Tensor> gradient_at_dc) {
+  check_dims(images, 4, "images");
+  check_floating(images, "images");
+  check_plan(maps, inverse_counts);
+  const Tensor plan_maps = torch::stable::contiguous(maps);
+  const Tensor plan_counts = torch::stable::contiguous(inverse_counts);
+  MeansGradient job;
+  job.means = make_means(images, plan_maps, plan_counts, folded, round_grey, input_gain,
+                         input_offset, hann, value, value_gain, eps);
+  const Bins& bins = job.means.bins;
+  const int64_t n = images.size(0);
+  // Keeps what contiguous() may have made alive until the kernel has run.
+  std::vector<Tensor> kept;
+  const auto data_of = [&](const std::optional<Tensor>& gradient, int64_t length,
+                           const char* name) -> const void* {
+    if (!gradient.has_value()) return nullptr;
+    STD_TORCH_CHECK(gradient->scalar_type() == images.scalar_type(), name,
+                    " must have the type of images");
+    STD_TORCH_CHECK(gradient->numel() == n * length, name, " does not belong to these images");
+    kept.push_back(torch::stable::contiguous(*gradient));
+    return kept.back().const_data_ptr();
+  };
+  job.azimuthal = data_of(gradient_azimuthal, bins.bins, "gradient_azimuthal");
+  job.rows = data_of(gradient_rows, bins.height / 2 + 1, "gradient_rows");
+  job.columns = data_of(gradient_columns, bins.columns, "gradient_columns");
+  job.at_dc = data_of(gradient_at_dc, 1, "gradient_at_dc");
+  Tensor planes = torch::stable::new_empty(images, {n, bins.height, bins.width});
+  job.planes = planes.mutable_data_ptr();
+  const bool single = images.scalar_type() == ScalarType::Float;
+  (single ? kernels().gradient_f32 : kernels().gradient_f64)(job, n, torch_threads());
+  return planes;
+}
+
 template <typename Kernel>
 void run_plane(const Tensor& input, Tensor& output, const Tensor& maps,
                const Tensor& inverse_counts, int64_t width, bool folded, Kernel kernel) {
@@ -111,12 +169,6 @@ void run_plane(const Tensor& input, Tensor& output, const Tensor& maps,
   job.output = output.mutable_data_ptr();
   job.bins = make_bins(maps, inverse_counts, width, folded);
   kernel(job, input.size(0), torch_threads());
-}
-
-void check_floating(const Tensor& tensor, const char* name) {
-  STD_TORCH_CHECK(
-      tensor.scalar_type() == ScalarType::Float || tensor.scalar_type() == ScalarType::Double, name,
-      " must be float32 or float64");
 }
 
 Tensor azimuthal_average(const Tensor& spectrum, const Tensor& maps, const Tensor& inverse_counts,
@@ -155,6 +207,7 @@ Tensor azimuthal_spread(const Tensor& profile, const Tensor& maps, const Tensor&
 
 STABLE_TORCH_LIBRARY_IMPL(gandetect, CPU, m) {
   m.impl("spectral_means", TORCH_BOX(&spectral_means));
+  m.impl("spectral_means_backward", TORCH_BOX(&spectral_means_backward));
   m.impl("azimuthal_average", TORCH_BOX(&azimuthal_average));
   m.impl("azimuthal_spread", TORCH_BOX(&azimuthal_spread));
 }
