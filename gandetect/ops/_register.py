@@ -1,8 +1,7 @@
 """What each op needs beside its kernels: reference, fake kernel, gradient, vmap and autocast.
 
-`azimuthal_average` and `azimuthal_spread` are each other's backward. The backward of
-`spectral_means` recomputes the spectrum from the images and is made of torch's ops and these two,
-so that it can be differentiated in turn.
+`azimuthal_average` and `azimuthal_spread` are each other's backward. `spectral_means_backward`
+recomputes the spectrum from the images, fused; derivatives beyond the first are its reference's.
 """
 
 from __future__ import annotations
@@ -15,16 +14,24 @@ from torch import Tensor
 
 from . import reference
 from ._ext import library
-from .conventions import column_weights
 
 ops = torch.ops.gandetect
-_MEANS, _AVERAGE, _SPREAD = (
+_MEANS, _MEANS_BACKWARD, _AVERAGE, _SPREAD = (
     "gandetect::spectral_means",
+    "gandetect::spectral_means_backward",
     "gandetect::azimuthal_average",
     "gandetect::azimuthal_spread",
 )
 
-for _name in ("spectral_means", "azimuthal_average", "azimuthal_spread"):
+# Position of the first gradient among the arguments of spectral_means_backward.
+_FIRST_GRADIENT = 11
+
+for _name in (
+    "spectral_means",
+    "spectral_means_backward",
+    "azimuthal_average",
+    "azimuthal_spread",
+):
     library.impl(_name, getattr(reference, _name), "CompositeExplicitAutograd")
 
 
@@ -45,6 +52,11 @@ def _fake_means(
     )
     outputs = [images.new_empty((n, length), dtype=dtype) for length in lengths]
     return (*outputs, images.new_empty((n,), dtype=dtype))
+
+
+@torch.library.register_fake(_MEANS_BACKWARD)
+def _fake_means_backward(images: Tensor, *arguments: Any) -> Tensor:
+    return images.new_empty((images.shape[0], *images.shape[-2:]))
 
 
 @torch.library.register_fake(_AVERAGE)
@@ -88,66 +100,16 @@ torch.library.register_autograd(
 def _save_means(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     images, maps, inverse_counts, *ctx.arguments = inputs
     ctx.save_for_backward(images, maps, inverse_counts)
+    ctx.set_materialize_grads(False)
 
 
-def _means_backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+def _means_backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
     images, maps, inverse_counts = ctx.saved_tensors
-    folded, round_grey, gain, offset, hann, value, value_gain, eps, azimuthal, rows, columns = (
-        ctx.arguments
-    )
-    height, width = images.shape[-2:]
-    spectrum = reference.half_spectrum(images, round_grey, gain, offset, hann)
-    per_value = _gradient_at_dc(gradients[3], height, width)
-    if azimuthal:
-        per_value = per_value + ops.azimuthal_spread(
-            gradients[0], maps, inverse_counts, width, folded
-        )
-    if rows:
-        per_value = per_value + _rows_spread(gradients[1], height, width)
-    if columns:
-        per_value = per_value + gradients[2][:, None, :] / height
-    per_coefficient = per_value * reference.value_derivative(spectrum, value, value_gain, eps)
-    planes = _half_spectrum_adjoint(per_coefficient, height, width, gain, hann)
+    *arguments, azimuthal, rows, columns = ctx.arguments
+    asked = (azimuthal, rows, columns, True)
+    reaching = [g if wanted else None for g, wanted in zip(gradients, asked, strict=True)]
+    planes = ops.spectral_means_backward(images, maps, inverse_counts, *arguments, *reaching)
     return _grey_adjoint(planes, images), *(None,) * (2 + len(ctx.arguments))
-
-
-def _gradient_at_dc(gradient: Tensor, height: int, width: int) -> Tensor:
-    pad = (0, width // 2, 0, height - 1)
-    return torch.nn.functional.pad(gradient[:, None, None], pad)
-
-
-def _rows_spread(gradient: Tensor, height: int, width: int) -> Tensor:
-    """Adjoint of `reference.row_means`: (N, H//2+1) to (N, H, W//2+1)."""
-    u = torch.arange(height, device=gradient.device)
-    partner = torch.minimum(u, height - u)
-    alone = (u == 0) | (2 * u == height)
-    share = torch.where(alone, 1.0, 0.5).to(gradient.dtype) / width
-    weights = column_weights(width, width // 2 + 1, True).to(gradient)
-    return (gradient[:, partner] * share)[..., None] * weights
-
-
-def _half_spectrum_adjoint(
-    per_coefficient: Tensor, height: int, width: int, gain: float, hann: bool
-) -> Tensor:
-    if per_coefficient.shape[0] == 0:  # MKL refuses an empty batch
-        return per_coefficient.real.new_zeros(0, height, width)
-    # The complex-to-real transform counts inner columns twice, so they enter halved.
-    weights = column_weights(width, per_coefficient.shape[-1], True).to(per_coefficient.real)
-    # Of the outer columns only the Hermitian part reaches real pixels. What is left of them in a
-    # complex-to-real transform differs from library to library (pytorch #154496), so it goes here.
-    mirrored = per_coefficient.flip(-2).roll(1, -2).conj()
-    hermitian = torch.where(weights == 1, (per_coefficient + mirrored) / 2, per_coefficient)
-    planes = torch.fft.irfft2(hermitian / weights, s=(height, width), norm="forward") * gain
-    if not hann:
-        return planes
-    power = reference.hann_power(height, width)
-    window = (
-        reference.hann(height, planes.dtype, planes.device)[:, None]
-        * reference.hann(width, planes.dtype, planes.device)
-        * (power**-0.5 if power > 0 else 0.0)
-    )
-    planes = planes * window
-    return planes - planes.mean((-2, -1), keepdim=True)
 
 
 def _grey_adjoint(planes: Tensor, images: Tensor) -> Tensor:
@@ -157,21 +119,60 @@ def _grey_adjoint(planes: Tensor, images: Tensor) -> Tensor:
     return planes[:, None] * weights[:, None, None]
 
 
+def _save_backward(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    images, maps, inverse_counts, *ctx.arguments = inputs[:_FIRST_GRADIENT]
+    ctx.save_for_backward(images, maps, inverse_counts, *inputs[_FIRST_GRADIENT:])
+
+
+def _backward_backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+    """The vector-Jacobian product of the reference, in torch's operations: any order follows."""
+    images, maps, inverse_counts, *reaching = ctx.saved_tensors
+    present = [i for i, tensor in enumerate(reaching) if tensor is not None]
+
+    def planes(images: Tensor, *given: Tensor) -> Tensor:
+        every: list[Tensor | None] = [None] * len(reaching)
+        for i, tensor in zip(present, given, strict=True):
+            every[i] = tensor
+        return reference.spectral_means_backward(
+            images, maps, inverse_counts, *ctx.arguments, *every
+        )
+
+    pull = torch.func.vjp(planes, images, *(reaching[i] for i in present))[1]
+    of_images, *of_reaching = pull(gradient)
+    found: list[Tensor | None] = [None] * len(ctx.needs_input_grad)
+    found[0] = of_images
+    for i, tensor in zip(present, of_reaching, strict=True):
+        found[_FIRST_GRADIENT + i] = tensor
+    return tuple(found)
+
+
 torch.library.register_autograd(_MEANS, _means_backward, setup_context=_save_means, lib=library)
+torch.library.register_autograd(
+    _MEANS_BACKWARD, _backward_backward, setup_context=_save_backward, lib=library
+)
 
 
 # vmap: the mapped axis joins the batch
 
 
-def _vmap_over_batch(op: Any) -> Callable[..., tuple[Any, Any]]:
-    def rule(info: Any, in_dims: tuple[Any, ...], batch: Tensor, *rest: Any) -> tuple[Any, Any]:
-        if any(dim is not None for dim in in_dims[1:]):
-            raise ValueError(f"{op} maps over its first argument only")
-        mapped = batch.movedim(in_dims[0], 0)
-        result = op(mapped.flatten(0, 1), *rest)
+def _vmap_over_batch(op: Any, mappable: Callable[[int], bool]) -> Callable[..., tuple[Any, Any]]:
+    def rule(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Any, Any]:
+        if any(dim is not None and not mappable(i) for i, dim in enumerate(in_dims)):
+            raise ValueError(f"{op} does not map over its plan")
+
+        def joined(i: int, argument: Any) -> Any:
+            if not mappable(i) or argument is None:
+                return argument
+            if in_dims[i] is None:
+                argument = argument.expand(info.batch_size, *argument.shape)
+            else:
+                argument = argument.movedim(in_dims[i], 0)
+            return argument.flatten(0, 1)
+
+        result = op(*(joined(i, argument) for i, argument in enumerate(arguments)))
 
         def split(output: Tensor) -> Tensor:
-            return output.unflatten(0, mapped.shape[:2])
+            return output.unflatten(0, (info.batch_size, output.shape[0] // info.batch_size))
 
         if isinstance(result, Tensor):
             return split(result), 0
@@ -180,11 +181,20 @@ def _vmap_over_batch(op: Any) -> Callable[..., tuple[Any, Any]]:
     return rule
 
 
-for _qualified, _op in (
-    (_MEANS, ops.spectral_means),
-    (_AVERAGE, ops.azimuthal_average),
-    (_SPREAD, ops.azimuthal_spread),
+def _first(argument: int) -> bool:
+    return argument == 0
+
+
+def _first_or_gradient(argument: int) -> bool:
+    return argument == 0 or argument >= _FIRST_GRADIENT
+
+
+for _qualified, _op, _mappable in (
+    (_MEANS, ops.spectral_means, _first),
+    (_MEANS_BACKWARD, ops.spectral_means_backward, _first_or_gradient),
+    (_AVERAGE, ops.azimuthal_average, _first),
+    (_SPREAD, ops.azimuthal_spread, _first),
 ):
-    torch.library.register_vmap(_qualified, _vmap_over_batch(_op), lib=library)
+    torch.library.register_vmap(_qualified, _vmap_over_batch(_op, _mappable), lib=library)
     for _device in ("cpu", "cuda"):
         torch.library.register_autocast(_qualified, _device, torch.float32, lib=library)

@@ -176,3 +176,76 @@ def spectral_means(
         column_means(values) if columns else none.clone(),
         values[:, 0, 0].clone(),
     )
+
+
+def spectral_means_backward(
+    images: Tensor,
+    maps: Tensor,
+    inverse_counts: Tensor,
+    folded: bool,
+    round_grey: bool,
+    input_gain: float,
+    input_offset: float,
+    hann: bool,
+    value: int,
+    value_gain: float,
+    eps: float,
+    gradient_azimuthal: Tensor | None,
+    gradient_rows: Tensor | None,
+    gradient_columns: Tensor | None,
+    gradient_at_dc: Tensor | None,
+) -> Tensor:
+    """Gradient (N, H, W) of floating grey planes from the gradients of `spectral_means`."""
+    if not images.is_floating_point():
+        raise TypeError("images must be float32 or float64: integers have no gradient")
+    height, width = images.shape[-2:]
+    spectrum = half_spectrum(images, round_grey, input_gain, input_offset, hann)
+    per_value = torch.zeros_like(spectrum.real)
+    if gradient_azimuthal is not None:
+        per_value = per_value + azimuthal_spread(
+            gradient_azimuthal, maps, inverse_counts, width, folded
+        )
+    if gradient_rows is not None:
+        per_value = per_value + rows_spread(gradient_rows, height, width)
+    if gradient_columns is not None:
+        per_value = per_value + gradient_columns[:, None, :] / height
+    if gradient_at_dc is not None:
+        pad = (0, width // 2, 0, height - 1)
+        per_value = per_value + torch.nn.functional.pad(gradient_at_dc[:, None, None], pad)
+    per_coefficient = per_value * value_derivative(spectrum, value, value_gain, eps)
+    return half_spectrum_adjoint(per_coefficient, height, width, input_gain, hann)
+
+
+def rows_spread(gradient: Tensor, height: int, width: int) -> Tensor:
+    """Adjoint of `row_means`: (N, H//2+1) to (N, H, W//2+1)."""
+    u = torch.arange(height, device=gradient.device)
+    partner = torch.minimum(u, height - u)
+    alone = (u == 0) | (2 * u == height)
+    share = torch.where(alone, 1.0, 0.5).to(gradient.dtype) / width
+    weights = column_weights(width, width // 2 + 1, True).to(gradient)
+    return (gradient[:, partner] * share)[..., None] * weights
+
+
+def half_spectrum_adjoint(
+    per_coefficient: Tensor, height: int, width: int, gain: float, hann_window: bool
+) -> Tensor:
+    """Adjoint of `half_spectrum` of grey planes: (N, H, W//2+1) complex to (N, H, W)."""
+    if per_coefficient.shape[0] == 0:  # MKL refuses an empty batch
+        return per_coefficient.real.new_zeros(0, height, width)
+    # The complex-to-real transform counts inner columns twice, so they enter halved.
+    weights = column_weights(width, per_coefficient.shape[-1], True).to(per_coefficient.real)
+    # Of the outer columns only the Hermitian part reaches real pixels. What is left of them in a
+    # complex-to-real transform differs from library to library (pytorch #154496), so it goes here.
+    mirrored = per_coefficient.flip(-2).roll(1, -2).conj()
+    hermitian = torch.where(weights == 1, (per_coefficient + mirrored) / 2, per_coefficient)
+    planes = torch.fft.irfft2(hermitian / weights, s=(height, width), norm="forward") * gain
+    if not hann_window:
+        return planes
+    power = hann_power(height, width)
+    window = (
+        hann(height, planes.dtype, planes.device)[:, None]
+        * hann(width, planes.dtype, planes.device)
+        * (power**-0.5 if power > 0 else 0.0)
+    )
+    planes = planes * window
+    return planes - planes.mean((-2, -1), keepdim=True)

@@ -28,6 +28,8 @@ class OpCase:
     reference: Callable[..., Any]
     samples: Callable[..., Iterator[tuple[Any, ...]]]
     adjoint: Callable[..., Tensor] | None = None
+    # From which argument on they run over the batch, as the first does.
+    batched_from: int = 1000
 
     def __str__(self) -> str:
         return self.name
@@ -98,6 +100,21 @@ def means_samples(
                 yield arguments
 
 
+def backward_samples(
+    dtype: torch.dtype, shapes: tuple[tuple[int, int], ...] = SHAPES, n: int = 2
+) -> Iterator[tuple[Any, ...]]:
+    generator = torch.Generator().manual_seed(10)
+    for images, maps, inverse_counts, *arguments in means_samples(dtype, shapes, n):
+        height, width = images.shape[-2:]
+        lengths = (inverse_counts.numel(), height // 2 + 1, width // 2 + 1)
+        gradients = [
+            torch.randn((n, length), generator=generator, dtype=torch.float64).to(dtype)
+            for length in lengths
+        ]
+        at_dc = torch.randn((n,), generator=generator, dtype=torch.float64).to(dtype)
+        yield (images, maps, inverse_counts, *arguments[:-3], *gradients, at_dc)
+
+
 def plane_samples(
     dtype: torch.dtype, shapes: tuple[tuple[int, int], ...] = SHAPES, n: int = 2
 ) -> Iterator[tuple[Any, ...]]:
@@ -125,6 +142,13 @@ _ops = torch.ops.gandetect
 SPECTRAL_MEANS = OpCase(
     "spectral_means", _ops.spectral_means, reference.spectral_means, means_samples
 )
+SPECTRAL_MEANS_BACKWARD = OpCase(
+    "spectral_means_backward",
+    _ops.spectral_means_backward,
+    reference.spectral_means_backward,
+    backward_samples,
+    batched_from=11,
+)
 AZIMUTHAL_AVERAGE = OpCase(
     "azimuthal_average",
     _ops.azimuthal_average,
@@ -139,7 +163,7 @@ AZIMUTHAL_SPREAD = OpCase(
     profile_samples,
     adjoint=_ops.azimuthal_average,
 )
-OPS = (SPECTRAL_MEANS, AZIMUTHAL_AVERAGE, AZIMUTHAL_SPREAD)
+OPS = (SPECTRAL_MEANS, SPECTRAL_MEANS_BACKWARD, AZIMUTHAL_AVERAGE, AZIMUTHAL_SPREAD)
 
 
 def as_tuple(result: Any) -> tuple[Tensor, ...]:

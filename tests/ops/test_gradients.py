@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import pytest
 import torch
-from ops_table import OPS, SPECTRAL_MEANS, as_tuple, means_samples
+from ops_table import (
+    OPS,
+    SPECTRAL_MEANS,
+    SPECTRAL_MEANS_BACKWARD,
+    as_tuple,
+    backward_samples,
+    means_arguments,
+    means_samples,
+)
 
 from gandetect import ops
+from gandetect.ops import reference
 from gandetect.ops.conventions import CONVENTIONS
 
 TINY = ((4, 6), (5, 5), (1, 4))
@@ -17,6 +26,8 @@ def differentiable(case):
     if case is SPECTRAL_MEANS:
         # Away from zero coefficients, where magnitudes and logs have no useful derivative.
         samples = list(means_samples(torch.float64, TINY, 1))[::7]
+    if case is SPECTRAL_MEANS_BACKWARD:
+        samples = list(backward_samples(torch.float64, TINY, 1))[::7]
     for first, *rest in samples:
         yield (lambda x, rest=tuple(rest): case.op(x, *rest)), first.clone().requires_grad_()
 
@@ -97,8 +108,12 @@ def test_the_inverse_transform_is_asked_for_real_planes(monkeypatch, convention,
     spectra = []
     inverse = torch.fft.irfft2
     monkeypatch.setattr(torch.fft, "irfft2", lambda x, **k: [spectra.append(x), inverse(x, **k)][1])
-    images = torch.rand(1, *size, dtype=torch.float64, requires_grad=True)
-    ops.spectral_profile(images, convention).square().sum().backward()
+    images = torch.rand(1, 1, *size, dtype=torch.float64)
+    *arguments, _, _, _ = means_arguments(
+        images, convention, CONVENTIONS[convention].value, hann=False
+    )
+    means = reference.spectral_means(*arguments, True, True, True)
+    reference.spectral_means_backward(*arguments, *map(torch.randn_like, means))
     (spectrum,) = spectra
     outer = spectrum[0, :, [0, -1] if size[1] % 2 == 0 else [0]]
     mirror = torch.arange(size[0]).neg() % size[0]

@@ -82,7 +82,10 @@ def test_layouts(case):
             for a, w in zip(as_tuple(case.op(same, *rest)), wanted, strict=True):
                 torch.testing.assert_close(a, w, rtol=tolerance, atol=tolerance)
         repeated = first[:1].expand_as(first)
-        for a, w in zip(as_tuple(case.op(repeated, *rest)), wanted, strict=True):
+        alike = [
+            r[:1].expand_as(r) if i >= case.batched_from else r for i, r in enumerate(rest, start=1)
+        ]
+        for a, w in zip(as_tuple(case.op(repeated, *alike)), wanted, strict=True):
             torch.testing.assert_close(a, w[:1].expand_as(w), rtol=tolerance, atol=tolerance)
 
 
