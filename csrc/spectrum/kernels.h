@@ -38,11 +38,11 @@ struct Means {
   void *azimuthal, *rows, *columns, *at_dc;
 };
 
-// The gradient of `means` (whose outputs are not used) with respect to the grey planes.
+// The gradient of `means` (whose outputs are not used) with respect to the images.
 struct MeansGradient {
   Means means;
   const void *azimuthal, *rows, *columns, *at_dc;  // null where nothing reaches an output
-  void* planes;                                    // (N, H, W)
+  void* images;                                    // (N, C, H, W), contiguous
 };
 
 struct Plane {

@@ -154,11 +154,12 @@ Tensor spectral_means_backward(const Tensor& images, const Tensor& maps,
   job.rows = data_of(gradient_rows, bins.height / 2 + 1, "gradient_rows");
   job.columns = data_of(gradient_columns, bins.columns, "gradient_columns");
   job.at_dc = data_of(gradient_at_dc, 1, "gradient_at_dc");
-  Tensor planes = torch::stable::new_empty(images, {n, bins.height, bins.width});
-  job.planes = planes.mutable_data_ptr();
+  Tensor result =
+      torch::stable::new_empty(images, {n, job.means.channels, bins.height, bins.width});
+  job.images = result.mutable_data_ptr();
   const bool single = images.scalar_type() == ScalarType::Float;
   (single ? kernels().gradient_f32 : kernels().gradient_f64)(job, n, torch_threads());
-  return planes;
+  return result;
 }
 
 template <typename Kernel>

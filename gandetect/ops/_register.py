@@ -56,7 +56,7 @@ def _fake_means(
 
 @torch.library.register_fake(_MEANS_BACKWARD)
 def _fake_means_backward(images: Tensor, *arguments: Any) -> Tensor:
-    return images.new_empty((images.shape[0], *images.shape[-2:]))
+    return images.new_empty(images.shape)
 
 
 @torch.library.register_fake(_AVERAGE)
@@ -108,15 +108,8 @@ def _means_backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
     *arguments, azimuthal, rows, columns = ctx.arguments
     asked = (azimuthal, rows, columns, True)
     reaching = [g if wanted else None for g, wanted in zip(gradients, asked, strict=True)]
-    planes = ops.spectral_means_backward(images, maps, inverse_counts, *arguments, *reaching)
-    return _grey_adjoint(planes, images), *(None,) * (2 + len(ctx.arguments))
-
-
-def _grey_adjoint(planes: Tensor, images: Tensor) -> Tensor:
-    if images.shape[1] == 1:
-        return planes[:, None]
-    weights = planes.new_tensor(reference.GREY_WEIGHTS)
-    return planes[:, None] * weights[:, None, None]
+    of_images = ops.spectral_means_backward(images, maps, inverse_counts, *arguments, *reaching)
+    return of_images, *(None,) * (2 + len(ctx.arguments))
 
 
 def _save_backward(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -129,7 +122,7 @@ def _backward_backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
     images, maps, inverse_counts, *reaching = ctx.saved_tensors
     present = [i for i, tensor in enumerate(reaching) if tensor is not None]
 
-    def planes(images: Tensor, *given: Tensor) -> Tensor:
+    def first_order(images: Tensor, *given: Tensor) -> Tensor:
         every: list[Tensor | None] = [None] * len(reaching)
         for i, tensor in zip(present, given, strict=True):
             every[i] = tensor
@@ -137,7 +130,7 @@ def _backward_backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
             images, maps, inverse_counts, *ctx.arguments, *every
         )
 
-    pull = torch.func.vjp(planes, images, *(reaching[i] for i in present))[1]
+    pull = torch.func.vjp(first_order, images, *(reaching[i] for i in present))[1]
     of_images, *of_reaching = pull(gradient)
     found: list[Tensor | None] = [None] * len(ctx.needs_input_grad)
     found[0] = of_images

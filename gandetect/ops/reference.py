@@ -195,7 +195,7 @@ def spectral_means_backward(
     gradient_columns: Tensor | None,
     gradient_at_dc: Tensor | None,
 ) -> Tensor:
-    """Gradient (N, H, W) of floating grey planes from the gradients of `spectral_means`."""
+    """Gradient of floating images (N, C, H, W) from those of the outputs of `spectral_means`."""
     if not images.is_floating_point():
         raise TypeError("images must be float32 or float64: integers have no gradient")
     height, width = images.shape[-2:]
@@ -213,7 +213,10 @@ def spectral_means_backward(
         pad = (0, width // 2, 0, height - 1)
         per_value = per_value + torch.nn.functional.pad(gradient_at_dc[:, None, None], pad)
     per_coefficient = per_value * value_derivative(spectrum, value, value_gain, eps)
-    return half_spectrum_adjoint(per_coefficient, height, width, input_gain, hann)
+    planes = half_spectrum_adjoint(per_coefficient, height, width, input_gain, hann)[:, None]
+    if images.shape[1] == 1:
+        return planes
+    return planes * planes.new_tensor(GREY_WEIGHTS)[:, None, None]
 
 
 def rows_spread(gradient: Tensor, height: int, width: int) -> Tensor:
