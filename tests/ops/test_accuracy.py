@@ -7,19 +7,38 @@ import torch
 from skimage import data
 
 from gandetect import ops
+from gandetect.ops import _ext
 
-SIZES = [(64, 64), (224, 224), (256, 256), (512, 512), (299, 299), (211, 127), (360, 640)]
+LISTED = [(64, 64), (224, 224), (256, 256), (512, 512), (1024, 1024), (1080, 1920)]
+SIZES = [
+    *LISTED,
+    *((299, 299), (211, 127), (97, 101), (509, 61)),  # primes
+    *((360, 640), (75, 81), (65, 63), (30, 48), (100, 60), (225, 105), (3, 257)),
+]
+# The library transform of the reference rounds more, and differently from machine to machine.
+KERNELS = _ext.available()
+MEDIAN, LOG = (2e-7, 1e-5) if KERNELS else (2e-6, 1e-4)
 
 
 def natural(height: int, width: int) -> torch.Tensor:
-    """Crops of two photographs, (2, 3, H, W) uint8."""
-    pictures = (data.astronaut(), data.coffee())
-    if height > 400 or width > 400:
-        pictures = (data.astronaut(),) * 2
-    crops = [
-        torch.from_numpy(p).permute(2, 0, 1).repeat(1, 1, 2)[:, :height, :width] for p in pictures
+    """A corner of two mosaics of photographs, (2, 3, H, W) uint8.
+
+    The pieces are rolled by different steps: a repeated picture has spectral lines and nothing
+    between them.
+    """
+    pictures = [torch.from_numpy(p).permute(2, 0, 1) for p in (data.astronaut(), data.coffee())]
+    return torch.stack([mosaic(p, height, width) for p in pictures])
+
+
+def mosaic(picture: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    down, across = -(-height // picture.shape[1]), -(-width // picture.shape[2])
+    rows = [
+        torch.cat(
+            [picture.roll((53 * i, 97 * i + 71 * j), (-2, -1)) for j in range(across)], dim=-1
+        )
+        for i in range(down)
     ]
-    return torch.stack(crops)
+    return torch.cat(rows, dim=-2)[:, :height, :width]
 
 
 def noise(height: int, width: int) -> torch.Tensor:
@@ -37,17 +56,18 @@ def in_double(images: torch.Tensor, **options) -> torch.Tensor:
 def test_power(make, size):
     images = make(*size)
     error = ops.spectral_profile(images) / in_double(images) - 1
-    complete = error[:, : min(size) // 2].abs()
-    assert float(error.abs().median()) <= 2e-7
-    assert float(complete.max()) <= 2e-6
+    complete = error[:, : max(1, min(size) // 2)].abs()
+    assert float(error.abs().median()) <= MEDIAN
+    assert float(complete.max()) <= (1e-6 if size in LISTED else 2e-6) * (1 if KERNELS else 5)
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_log(size):
+    """Over complete rings: a corner bin may hold one coefficient, and that may cancel to nothing."""
     for images in (natural(*size), noise(*size)):
-        wanted = in_double(images, value="log")
-        error = (ops.spectral_profile(images, value="log") - wanted).abs().max()
-        assert float(error / wanted.abs().max()) <= 1e-5
+        wanted = in_double(images, value="log", cutoff="nyquist")
+        actual = ops.spectral_profile(images, value="log", cutoff="nyquist")
+        assert float((actual - wanted).abs().max() / wanted.abs().max()) <= LOG
 
 
 def test_faint_tail_beside_a_huge_mean():
