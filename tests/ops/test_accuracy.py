@@ -17,7 +17,14 @@ SIZES = [
 ]
 # The library transform of the reference rounds more, and differently from machine to machine.
 KERNELS = _ext.available()
-MEDIAN, LOG = (2e-7, 1e-5) if KERNELS else (2e-6, 1e-4)
+LOG = 1e-5 if KERNELS else 1e-4
+
+
+def allowed(size: tuple[int, int]) -> tuple[float, float]:
+    """Median over all bins, and largest over complete rings."""
+    if not KERNELS:
+        return 2e-6, 1e-5
+    return (2e-7, 1e-6) if size in LISTED else (2.5e-7, 2e-6)
 
 
 def natural(height: int, width: int) -> torch.Tensor:
@@ -60,8 +67,9 @@ def test_power(make, size):
     images = make(*size)
     error = ops.spectral_profile(images) / in_double(images) - 1
     complete = error[:, : max(1, min(size) // 2)].abs()
-    assert float(error.abs().median()) <= MEDIAN
-    assert float(complete.max()) <= (1e-6 if size in LISTED else 2e-6) * (1 if KERNELS else 5)
+    median, rings = allowed(size)
+    assert float(error.abs().median()) <= median
+    assert float(complete.max()) <= rings
 
 
 @pytest.mark.parametrize("size", SIZES)
