@@ -1,5 +1,6 @@
 // Every kernel that ships, instantiated by name: what is not instantiated, the nvcc gate does not
 // compile.
+#include "spectrum/backward.cuh"
 #include "spectrum/grey.cuh"
 #include "spectrum/means.cuh"
 #include "spectrum/spread.cuh"
@@ -7,15 +8,19 @@
 namespace gandetect::spectrum::device {
 
 #define GD_INSTANTIATE_GREY(Pixel, Real)                                                \
-  template __global__ void grey_kernel(const Pixel*, const double*, Real*, GreyParams); \
-  template __global__ void plane_sum_kernel(const Pixel*, double*, GreyParams)
+  template __global__ void grey_kernel(const Pixel*, const double*, const Real*, Real*, \
+                                       GreyParams);                                     \
+  template __global__ void plane_sum_kernel(const Pixel*, const Real*, double*, GreyParams)
 
 #define GD_INSTANTIATE_MEANS(Real, Source) \
   template __global__ void means_kernel(Source<Real>, const int32_t*, MeansPlan, MeansOutput<Real>)
 
 #define GD_INSTANTIATE(Real)                                                                       \
   template __global__ void hann_table_kernel(Real*, int, int);                                     \
-  template __global__ void hann_kernel(Real*, const double*, const Real*, int, int, int64_t);      \
+  template __global__ void grey_adjoint_kernel(const Real*, const double*, const Real*, Real*,     \
+                                               GreyParams);                                        \
+  template __global__ void backward_kernel<Real>(Complex<Real>::type*, ValueParams<Real>,          \
+                                                 BackwardInputs<Real>, MeansPlan, int64_t);        \
   template __global__ void dc_kernel<Real>(Complex<Real>::type*, const double*, double, int64_t,   \
                                            int64_t, int64_t);                                      \
   GD_INSTANTIATE_MEANS(Real, SpectrumSource);                                                      \

@@ -1,20 +1,22 @@
-// Images to grey planes, and the Hann window over them.
+// Images to grey planes, the Hann window over them, and the way back for gradients.
 //
 //   grey      g = luma - shift           luma: the plane itself, or .299 R + .587 G + .114 B;
 //             of uint8 RGB exactly (299 R + 587 G + 114 B) / 1000, or rounded as image decoders do,
 //             (19595 R + 38470 G + 7471 B + 32768) >> 16. The shift is the image's rounded mean, or
 //             0: it keeps a large mean out of the transform, where its rounding would drown the
 //             faint corner; dc puts it back
-//   mean      of luma, two passes: a sum per block of kSumTile pixels, then the block sums in block
-//             order, both in double, so that the result depends on the shape alone. Sums of uint8
-//             are exact
+//   window    g = (luma - mean) h_H[y] h_W[x] instead,    h_N[n] = 1/2 - cos(2 pi n / N) / 2
+//   mean      of luma, or of luma h_H h_W: a sum per block of kSumTile pixels, then the block sums
+//             in block order, both in double, so that the result depends on the shape alone. Sums
+//             of uint8 are exact
 //   dc        F[0,0] <- (pixels mean, or F[0,0] where there is no mean) + constant
-//   hann      g <- (g - mean) h_H[y] h_W[x],    h_N[n] = 1/2 - cos(2 pi n / N) / 2
+//   adjoint   of a gradient q that reaches g: weight_c q to channel c, and through the window
+//             weight_c (q h_H h_W - mean(q h_H h_W))
 //
-// Memory, per pixel of a float32 batch: grey reads C bytes or 4C and writes 4; the mean reads C
-// bytes or 4; the window reads 4 and writes 4. A block works inside one image, neighboring threads
-// on neighboring pixels; no alignment is asked of the images, so any contiguous slice of a larger
-// batch will do.
+// Memory, per pixel of a float32 batch: grey reads C bytes or 4C and writes 4, window included; the
+// mean reads C bytes or 4C; the adjoint reads 4 and writes 4C. Images are read where they lie, with
+// any strides: planar, interleaved, or slices of a larger batch. A block works inside one image,
+// neighboring threads on neighboring pixels.
 #pragma once
 
 #include "common/device.h"
@@ -31,9 +33,32 @@ constexpr int kSumWarps = kSumThreads / 32;
 struct GreyParams {
   int64_t plane;
   int64_t tiles;
+  int64_t stride_n, stride_c, stride_y, stride_x;  // of the images, in pixels
+  int height, width;
+  bool is_even;  // every pixel follows the one before at stride_x, across rows too
   int channels;
   bool rounded;
 };
+
+__device__ inline int row_of(int64_t pixel, int width) {
+  return static_cast<int>(static_cast<unsigned>(pixel) / static_cast<unsigned>(width));
+}
+__device__ inline int column_of(int64_t pixel, int width) {
+  return static_cast<int>(static_cast<unsigned>(pixel) % static_cast<unsigned>(width));
+}
+
+// A division per pixel would cost as much as the memory traffic, so it is left out where it can be.
+__device__ inline int64_t offset_of(int64_t pixel, const GreyParams& a) {
+  if (a.is_even) return pixel * a.stride_x;
+  return row_of(pixel, a.width) * a.stride_y + column_of(pixel, a.width) * a.stride_x;
+}
+
+// table: h_H, then h_W
+template <typename Real>
+__device__ inline Real window_at(const Real* __restrict__ table, int64_t pixel,
+                                 const GreyParams& a) {
+  return table[row_of(pixel, a.width)] * table[a.height + column_of(pixel, a.width)];
+}
 
 // Luma in units of 1/scale: integers of uint8.
 __host__ __device__ inline int luma_scale(uint8_t, int channels, bool rounded) {
@@ -46,7 +71,7 @@ __host__ __device__ inline int luma_scale(Real, int, bool) {
 
 __device__ inline int scaled_luma(const uint8_t* p, const GreyParams& a) {
   if (a.channels == 1) return p[0];
-  const int r = p[0], g = p[a.plane], b = p[2 * a.plane];
+  const int r = p[0], g = p[a.stride_c], b = p[2 * a.stride_c];
   if (a.rounded) return (19595 * r + 38470 * g + 7471 * b + 32768) >> 16;
   return 299 * r + 587 * g + 114 * b;
 }
@@ -54,24 +79,35 @@ __device__ inline int scaled_luma(const uint8_t* p, const GreyParams& a) {
 template <typename Real>
 __device__ inline Real scaled_luma(const Real* p, const GreyParams& a) {
   if (a.channels == 1) return p[0];
-  return Real(0.299) * p[0] + Real(0.587) * p[a.plane] + Real(0.114) * p[2 * a.plane];
+  return Real(0.299) * p[0] + Real(0.587) * p[a.stride_c] + Real(0.114) * p[2 * a.stride_c];
 }
 
-// means (images), or null for no shift; grid: images * tiles; block: kGreyThreads
+// A float cannot hold the mean of a plane exactly; the two parts together leave no residue at DC.
+__device__ inline float minus_mean(float g, double mean) {
+  const float high = static_cast<float>(mean);
+  const float low = static_cast<float>(mean - static_cast<double>(high));
+  return (g - high) - low;
+}
+__device__ inline double minus_mean(double g, double mean) { return g - mean; }
+
+// means (images), or null to take nothing out; table of the window, or null for none
+// grid: images * tiles; block: kGreyThreads
 template <typename Pixel, typename Real>
 __global__ void __launch_bounds__(kGreyThreads)
     grey_kernel(const Pixel* __restrict__ images, const double* __restrict__ means,
-                Real* __restrict__ grey, GreyParams a) {
+                const Real* __restrict__ table, Real* __restrict__ grey, GreyParams a) {
   const int64_t image = blockIdx.x / a.tiles;
   const int scale = luma_scale(Pixel(), a.channels, a.rounded);
-  const int shift = means == nullptr ? 0 : scale * static_cast<int>(lround(means[image]));
+  const double mean = means == nullptr ? 0.0 : means[image];
+  const int shift = table == nullptr ? scale * static_cast<int>(lround(mean)) : 0;
   const int64_t first = (blockIdx.x % a.tiles) * kGreyTile + threadIdx.x;
-  const Pixel* source = images + image * a.channels * a.plane;
+  const Pixel* source = images + image * a.stride_n;
   for (int i = 0; i < kGreyTile; i += kGreyThreads) {
     const int64_t pixel = first + i;
     if (pixel >= a.plane) break;
-    grey[image * a.plane + pixel] =
-        static_cast<Real>(scaled_luma(source + pixel, a) - shift) / scale;
+    Real g = static_cast<Real>(scaled_luma(source + offset_of(pixel, a), a) - shift) / scale;
+    if (table != nullptr) g = minus_mean(g, mean) * window_at(table, pixel, a);
+    grey[image * a.plane + pixel] = g;
   }
 }
 
@@ -81,17 +117,24 @@ __device__ inline double warp_sum(double value) {
   return value;
 }
 
-// sums (images, tiles); grid: images * tiles; block: kSumThreads; shared: kSumWarps doubles
-template <typename Pixel>
+// sums (images, tiles); table of the window, or null for none
+// grid: images * tiles; block: kSumThreads; shared: kSumWarps doubles
+template <typename Pixel, typename Real>
 __global__ void __launch_bounds__(kSumThreads)
-    plane_sum_kernel(const Pixel* __restrict__ images, double* __restrict__ sums, GreyParams a) {
+    plane_sum_kernel(const Pixel* __restrict__ images, const Real* __restrict__ table,
+                     double* __restrict__ sums, GreyParams a) {
   GD_DYN_SHARED(shared);
   double* warp_sums = reinterpret_cast<double*>(shared);
-  const Pixel* source = images + blockIdx.x / a.tiles * a.channels * a.plane;
+  const Pixel* source = images + blockIdx.x / a.tiles * a.stride_n;
   const int64_t first = (blockIdx.x % a.tiles) * kSumTile + threadIdx.x;
   double sum = 0;
-  for (int i = 0; i < kSumTile; i += kSumThreads)
-    if (first + i < a.plane) sum += scaled_luma(source + first + i, a);
+  for (int i = 0; i < kSumTile; i += kSumThreads) {
+    const int64_t pixel = first + i;
+    if (pixel >= a.plane) break;
+    const auto luma = scaled_luma(source + offset_of(pixel, a), a);
+    sum += table == nullptr ? static_cast<double>(luma)
+                            : static_cast<double>(luma * window_at(table, pixel, a));
+  }
   sum = warp_sum(sum);
   if (threadIdx.x % 32 == 0) warp_sums[threadIdx.x / 32] = sum;
   __syncthreads();
@@ -134,30 +177,26 @@ __global__ void hann_table_kernel(Real* __restrict__ table, int height, int widt
   table[i] = static_cast<Real>(0.5 - 0.5 * cospi(2 * turns));
 }
 
-// A float cannot hold the mean of a plane exactly; the two parts together leave no residue at DC.
-__device__ inline float minus_mean(float g, double mean) {
-  const float high = static_cast<float>(mean);
-  const float low = static_cast<float>(mean - static_cast<double>(high));
-  return (g - high) - low;
-}
-__device__ inline double minus_mean(double g, double mean) { return g - mean; }
-
-// in place; grid: images * tiles; block: kGreyThreads
+// The adjoint of grey_kernel: planes (images, H, W) of gradients to out (images, C, H, W), both
+// contiguous. table and means, of planes times window, are null where there was no window.
+// grid: images * tiles; block: kGreyThreads
 template <typename Real>
 __global__ void __launch_bounds__(kGreyThreads)
-    hann_kernel(Real* __restrict__ grey, const double* __restrict__ means,
-                const Real* __restrict__ table, int height, int width, int64_t tiles) {
-  const int64_t plane = static_cast<int64_t>(height) * width;
-  const int64_t image = blockIdx.x / tiles;
-  const int64_t first = (blockIdx.x % tiles) * kGreyTile + threadIdx.x;
-  const double mean = means[image];
+    grey_adjoint_kernel(const Real* __restrict__ planes, const double* __restrict__ means,
+                        const Real* __restrict__ table, Real* __restrict__ out, GreyParams a) {
+  const int64_t image = blockIdx.x / a.tiles;
+  const double mean = means == nullptr ? 0.0 : means[image];
+  const int64_t first = (blockIdx.x % a.tiles) * kGreyTile + threadIdx.x;
+  Real* const target = out + image * a.channels * a.plane;
   for (int i = 0; i < kGreyTile; i += kGreyThreads) {
     const int64_t pixel = first + i;
-    if (pixel >= plane) break;
-    const unsigned y = static_cast<unsigned>(pixel) / static_cast<unsigned>(width);
-    const unsigned x = static_cast<unsigned>(pixel) % static_cast<unsigned>(width);
-    Real* g = grey + image * plane + pixel;
-    *g = minus_mean(*g, mean) * table[y] * table[height + x];
+    if (pixel >= a.plane) break;
+    Real q = planes[image * a.plane + pixel];
+    if (table != nullptr) q = minus_mean(q * window_at(table, pixel, a), mean);
+    target[pixel] = a.channels == 1 ? q : Real(0.299) * q;
+    if (a.channels == 1) continue;
+    target[a.plane + pixel] = Real(0.587) * q;
+    target[2 * a.plane + pixel] = Real(0.114) * q;
   }
 }
 

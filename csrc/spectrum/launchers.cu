@@ -1,6 +1,7 @@
 // Grid and shared-memory arithmetic of the spectrum kernels. Built by nvcc for the extension and by
 // g++ over the SIMT shim for the tests.
 #include "common/launch.h"
+#include "spectrum/backward.cuh"
 #include "spectrum/grey.cuh"
 #include "spectrum/launchers.cuh"
 #include "spectrum/means.cuh"
@@ -32,28 +33,64 @@ bool is_valid_grey(const GreyArgs& args) {
          !(args.is_uint8 && args.type == RealType::kFloat64);
 }
 
-template <typename Pixel, typename Real>
-int grey(const GreyArgs& args, const double* means, void* grey, void* stream) {
+GreyParams grey_params(const GreyArgs& args, int64_t tile) {
   const int64_t plane = args.height * args.width;
-  const GreyParams params{plane, ceil_div(plane, kGreyTile), args.channels, args.rounded};
+  return {plane,
+          ceil_div(plane, tile),
+          args.stride_n,
+          args.stride_c,
+          args.stride_y,
+          args.stride_x,
+          static_cast<int>(args.height),
+          static_cast<int>(args.width),
+          args.height == 1 || args.stride_y == args.width * args.stride_x,
+          args.channels,
+          args.rounded};
+}
+
+template <typename Pixel, typename Real>
+int grey(const GreyArgs& args, const double* means, const void* table, void* grey, void* stream) {
+  const GreyParams params = grey_params(args, kGreyTile);
   return launch_blocks(args.n_images * params.tiles, [&](unsigned grid) {
     GD_LAUNCH((grey_kernel<Pixel, Real>), grid, kGreyThreads, 0, stream,
-              static_cast<const Pixel*>(args.images), means, static_cast<Real*>(grey), params);
+              static_cast<const Pixel*>(args.images), means, static_cast<const Real*>(table),
+              static_cast<Real*>(grey), params);
   });
 }
 
-template <typename Pixel>
-int plane_mean(const GreyArgs& args, double* sums, double* means, void* stream) {
-  const int64_t plane = args.height * args.width, tiles = ceil_div(plane, kSumTile);
-  const GreyParams params{plane, tiles, args.channels, args.rounded};
-  const int status = launch_blocks(args.n_images * tiles, [&](unsigned grid) {
-    GD_LAUNCH((plane_sum_kernel<Pixel>), grid, kSumThreads, kSumWarps * sizeof(double), stream,
-              static_cast<const Pixel*>(args.images), sums, params);
+template <typename Pixel, typename Real>
+int plane_mean(const GreyArgs& args, const void* table, double* sums, double* means, void* stream) {
+  const GreyParams params = grey_params(args, kSumTile);
+  const int status = launch_blocks(args.n_images * params.tiles, [&](unsigned grid) {
+    GD_LAUNCH((plane_sum_kernel<Pixel, Real>), grid, kSumThreads, kSumWarps * sizeof(double),
+              stream, static_cast<const Pixel*>(args.images), static_cast<const Real*>(table), sums,
+              params);
   });
   if (status != kSuccess) return status;
   return launch_blocks(ceil_div(args.n_images, kElementThreads), [&](unsigned grid) {
     GD_LAUNCH((plane_mean_kernel<double>), grid, kElementThreads, 0, stream, sums, means,
-              args.n_images, tiles, plane, luma_scale(Pixel(), args.channels, args.rounded));
+              args.n_images, params.tiles, params.plane,
+              luma_scale(Pixel(), args.channels, args.rounded));
+  });
+}
+
+template <typename Real>
+int hann_table(int64_t height, int64_t width, void* table, void* stream) {
+  return launch_blocks(ceil_div(height + width, kElementThreads), [&](unsigned grid) {
+    GD_LAUNCH((hann_table_kernel<Real>), grid, kElementThreads, 0, stream,
+              static_cast<Real*>(table), static_cast<int>(height), static_cast<int>(width));
+  });
+}
+
+template <typename Real>
+int grey_adjoint(const GreyAdjointArgs& args, void* stream) {
+  const GreyArgs planes{args.type,  args.planes, args.n_images, args.height,     args.width, 0, 0,
+                        args.width, 1,           args.channels, /*uint8=*/false, false};
+  const GreyParams params = grey_params(planes, kGreyTile);
+  return launch_blocks(args.n_images * params.tiles, [&](unsigned grid) {
+    GD_LAUNCH((grey_adjoint_kernel<Real>), grid, kGreyThreads, 0, stream,
+              static_cast<const Real*>(args.planes), args.means,
+              static_cast<const Real*>(args.table), static_cast<Real*>(args.out), params);
   });
 }
 
@@ -63,22 +100,6 @@ int dc(const DcArgs& args, void* stream) {
     GD_LAUNCH((dc_kernel<Real>), grid, kElementThreads, 0, stream,
               static_cast<typename Complex<Real>::type*>(args.spectra), args.means, args.constant,
               args.n_images, args.pixels, args.plane);
-  });
-}
-
-template <typename Real>
-int hann(const HannArgs& args, void* stream) {
-  const int64_t tiles = ceil_div(args.height * args.width, kGreyTile);
-  const int height = static_cast<int>(args.height), width = static_cast<int>(args.width);
-  Real* const table = static_cast<Real*>(args.table);
-  const int64_t entries = args.height + args.width;
-  const int status = launch_blocks(ceil_div(entries, kElementThreads), [&](unsigned grid) {
-    GD_LAUNCH((hann_table_kernel<Real>), grid, kElementThreads, 0, stream, table, height, width);
-  });
-  if (status != kSuccess) return status;
-  return launch_blocks(args.n_images * tiles, [&](unsigned grid) {
-    GD_LAUNCH((hann_kernel<Real>), grid, kGreyThreads, 0, stream, static_cast<Real*>(args.grey),
-              args.means, table, height, width, tiles);
   });
 }
 
@@ -145,6 +166,27 @@ int means(const MeansArgs& args, void* stream) {
 }
 
 template <typename Real>
+int backward(const BackwardArgs& args, void* stream) {
+  const MeansPlan& plan = args.plan;
+  const ValueParams<Real> value{args.value, static_cast<Real>(args.gain),
+                                static_cast<Real>(args.eps), static_cast<Real>(args.amplitude)};
+  const BackwardInputs<Real> q{static_cast<const Real*>(args.bins),
+                               static_cast<const Real*>(args.rows),
+                               static_cast<const Real*>(args.columns),
+                               static_cast<const Real*>(args.dc),
+                               args.maps,
+                               args.inverse_counts,
+                               1.0 / plan.height,
+                               1.0 / plan.width};
+  const int64_t plane = static_cast<int64_t>(plan.height) * plan.half_width;
+  const int64_t blocks = ceil_div(plane, kBackwardThreads);
+  return launch_blocks(args.n_images * blocks, [&](unsigned grid) {
+    GD_LAUNCH((backward_kernel<Real>), grid, kBackwardThreads, 0, stream,
+              static_cast<typename Complex<Real>::type*>(args.spectra), value, q, plan, blocks);
+  });
+}
+
+template <typename Real>
 int spread(const SpreadArgs& args, void* stream) {
   const int64_t plane = static_cast<int64_t>(args.plan.height) * args.plan.half_width;
   const int64_t blocks = ceil_div(plane, kSpreadThreads);
@@ -191,35 +233,53 @@ int64_t GD_NS(sum_tiles)(int64_t height, int64_t width) {
   return ceil_div(height * width, kSumTile);
 }
 
-int GD_NS(grey)(const GreyArgs& args, const double* means, void* out, void* stream) {
+int GD_NS(grey)(const GreyArgs& args, const double* means, const void* table, void* out,
+                void* stream) {
   if (args.n_images == 0) return kSuccess;
   if (!is_valid_grey(args)) return kInvalidValue;
-  if (args.is_uint8) return grey<uint8_t, float>(args, means, out, stream);
-  return args.type == RealType::kFloat64 ? grey<double, double>(args, means, out, stream)
-                                         : grey<float, float>(args, means, out, stream);
+  if (args.is_uint8) return grey<uint8_t, float>(args, means, table, out, stream);
+  return args.type == RealType::kFloat64 ? grey<double, double>(args, means, table, out, stream)
+                                         : grey<float, float>(args, means, table, out, stream);
 }
 
-int GD_NS(plane_mean)(const GreyArgs& args, double* sums, double* means, void* stream) {
+int GD_NS(plane_mean)(const GreyArgs& args, const void* table, double* sums, double* means,
+                      void* stream) {
   if (args.n_images == 0) return kSuccess;
   if (!is_valid_grey(args)) return kInvalidValue;
-  if (args.is_uint8) return plane_mean<uint8_t>(args, sums, means, stream);
-  return args.type == RealType::kFloat64 ? plane_mean<double>(args, sums, means, stream)
-                                         : plane_mean<float>(args, sums, means, stream);
+  if (args.is_uint8) return plane_mean<uint8_t, float>(args, table, sums, means, stream);
+  return args.type == RealType::kFloat64
+             ? plane_mean<double, double>(args, table, sums, means, stream)
+             : plane_mean<float, float>(args, table, sums, means, stream);
+}
+
+int GD_NS(hann_table)(RealType type, int64_t height, int64_t width, void* table, void* stream) {
+  if (!is_valid_plane(height, width)) return kInvalidValue;
+  return type == RealType::kFloat64 ? hann_table<double>(height, width, table, stream)
+                                    : hann_table<float>(height, width, table, stream);
+}
+
+int GD_NS(grey_adjoint)(const GreyAdjointArgs& args, void* stream) {
+  if (args.n_images == 0) return kSuccess;
+  const bool valid = is_valid_plane(args.height, args.width);
+  if (!valid || (args.channels != 1 && args.channels != 3)) return kInvalidValue;
+  return args.type == RealType::kFloat64 ? grey_adjoint<double>(args, stream)
+                                         : grey_adjoint<float>(args, stream);
 }
 
 int GD_NS(dc)(const DcArgs& args, void* stream) {
   return args.type == RealType::kFloat64 ? dc<double>(args, stream) : dc<float>(args, stream);
 }
 
-int GD_NS(hann)(const HannArgs& args, void* stream) {
-  if (args.n_images == 0) return kSuccess;
-  if (!is_valid_plane(args.height, args.width)) return kInvalidValue;
-  return args.type == RealType::kFloat64 ? hann<double>(args, stream) : hann<float>(args, stream);
-}
-
 int GD_NS(means)(const MeansArgs& args, void* stream) {
   if (args.n_images == 0) return kSuccess;
   return args.type == RealType::kFloat64 ? means<double>(args, stream) : means<float>(args, stream);
+}
+
+int GD_NS(backward)(const BackwardArgs& args, void* stream) {
+  if (args.n_images == 0) return kSuccess;
+  if (args.plan.half_width != args.plan.width / 2 + 1) return kInvalidValue;
+  return args.type == RealType::kFloat64 ? backward<double>(args, stream)
+                                         : backward<float>(args, stream);
 }
 
 int GD_NS(spread)(const SpreadArgs& args, void* stream) {

@@ -17,9 +17,10 @@ enum class RealType : int { kFloat32 = 0, kFloat64 = 1 };
 
 struct GreyArgs {
   RealType type;
-  const void* images;  // (N, C, H, W), uint8 or of the real type
+  const void* images;  // (N, C, H, W) with any strides, uint8 or of the real type
   int64_t n_images, height, width;
-  int channels;  // 1 or 3
+  int64_t stride_n, stride_c, stride_y, stride_x;  // in elements
+  int channels;                                    // 1 or 3
   bool is_uint8;
   bool rounded;
 };
@@ -32,12 +33,14 @@ struct DcArgs {
   int64_t n_images, pixels, plane;
 };
 
-struct HannArgs {
+struct GreyAdjointArgs {
   RealType type;
-  void* grey;           // (N, H, W), in place
-  const double* means;  // (N)
-  void* table;          // (H + W) scratch
+  const void* planes;   // (N, H, W)
+  const double* means;  // (N) of planes times window, or null without a window
+  const void* table;    // (H + W), or null without a window
   int64_t n_images, height, width;
+  int channels;
+  void* out;  // (N, C, H, W)
 };
 
 struct MeansArgs {
@@ -59,6 +62,21 @@ struct MeansArgs {
   void* dc;            // (N)
 };
 
+struct BackwardArgs {
+  RealType type;
+  void* spectra;  // (N, H, W/2 + 1) complex coefficients, in place
+  int value;
+  double gain, eps, amplitude;
+  const int32_t* maps;           // (M, H, V)
+  const double* inverse_counts;  // (K)
+  int64_t n_images;
+  MeansPlan plan;
+  const void* bins;     // (N, K), null where nothing reaches the output, like the three below
+  const void* rows;     // (N, H/2 + 1)
+  const void* columns;  // (N, V)
+  const void* dc;       // (N)
+};
+
 struct SpreadArgs {
   RealType type;
   const void* q;                 // (N, K)
@@ -75,13 +93,20 @@ bool GD_NS(means_plan)(RealType type, int64_t height, int64_t half_width, int64_
                        int64_t n_bins, int64_t n_maps, bool folded, MeansPlan* plan);
 int64_t GD_NS(sum_tiles)(int64_t height, int64_t width);
 
-// The grey planes (N, H, W), less the rounded means (N) where these are not null.
-int GD_NS(grey)(const GreyArgs& args, const double* means, void* grey, void* stream);
-// The means (N) of the grey planes; sums (N, sum_tiles) is scratch.
-int GD_NS(plane_mean)(const GreyArgs& args, double* sums, double* means, void* stream);
+// The grey planes (N, H, W): less the rounded means (N) where these are not null, or, where the
+// window's table is not null, less the whole means and windowed.
+int GD_NS(grey)(const GreyArgs& args, const double* means, const void* table, void* grey,
+                void* stream);
+// The means (N) of the grey planes, windowed where table is not null; sums (N, sum_tiles) is
+// scratch.
+int GD_NS(plane_mean)(const GreyArgs& args, const void* table, double* sums, double* means,
+                      void* stream);
+// The window's table (H + W), of the real type.
+int GD_NS(hann_table)(RealType type, int64_t height, int64_t width, void* table, void* stream);
 int GD_NS(dc)(const DcArgs& args, void* stream);
-int GD_NS(hann)(const HannArgs& args, void* stream);
+int GD_NS(grey_adjoint)(const GreyAdjointArgs& args, void* stream);
 int GD_NS(means)(const MeansArgs& args, void* stream);
+int GD_NS(backward)(const BackwardArgs& args, void* stream);
 int GD_NS(spread)(const SpreadArgs& args, void* stream);
 const char* GD_NS(status_text)(int status);
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <optional>
 #include <tuple>
 #include <vector>
 
@@ -57,82 +58,81 @@ void check_status(int status, const char* what) {
                   " failed: ", GD_NS(status_text)(status));
 }
 
-// Everything a chunk of images needs to become means; buffers are made once and serve every chunk.
-struct Job {
-  Plan plan;
+// How images become spectra, in the means and in their gradient alike.
+struct Transform {
   RealType type;
   ScalarType scalar;
   int64_t channels, height, width;
   bool is_uint8, round_grey, hann;
   double input_gain, input_offset;
-  MeansArgs means;
-  std::array<Tensor, 4> results;  // bins, rows, columns, dc
-  std::vector<Tensor> scratch;    // keeps what `means` points to
+  Tensor window;  // (H + W) where there is one
   void* stream;
+
+  const void* table() const { return hann ? window.const_data_ptr() : nullptr; }
 };
-
-void* data_or_null(Tensor& tensor, int64_t first) {
-  if (tensor.dim() == 2 && tensor.size(1) == 0) return nullptr;
-  const int64_t bytes = tensor.scalar_type() == ScalarType::Double ? 8 : 4;
-  return static_cast<char*>(tensor.mutable_data_ptr()) + first * tensor.stride(0) * bytes;
-}
-
-void* allocate(Job& job, const Tensor& like, int64_t n, ScalarType type) {
-  job.scratch.push_back(torch::stable::new_empty(like, {n}, type));
-  return job.scratch.back().mutable_data_ptr();
-}
-
-void allocate_partials(Job& job, const Tensor& like, int64_t images) {
-  const MeansPlan& p = job.plan.shape;
-  MeansArgs& args = job.means;
-  args.part_bins = allocate(job, like, images * p.tiles * p.n_bins, job.scalar);
-  args.part_rows = allocate(job, like, images * p.height, job.scalar);
-  args.part_columns = allocate(job, like, images * p.tiles * p.half_width, job.scalar);
-}
 
 double hann_mean_square(int64_t n) { return n == 1 ? 0.0 : n == 2 ? 0.5 : 0.375; }
 
 // What multiplies the transform of the shifted plane: the gain, and what undoes the window's loss.
-double amplitude_of(const Job& job) {
-  if (!job.hann) return job.input_gain;
-  const double power = hann_mean_square(job.height) * hann_mean_square(job.width);
-  return power > 0 ? job.input_gain / std::sqrt(power) : 0.0;
+double amplitude_of(const Transform& t) {
+  if (!t.hann) return t.input_gain;
+  const double power = hann_mean_square(t.height) * hann_mean_square(t.width);
+  return power > 0 ? t.input_gain / std::sqrt(power) : 0.0;
 }
 
-GreyArgs grey_args(const Job& job, const Tensor& images) {
-  return {job.type,  images.const_data_ptr(),        images.size(0), job.height,
-          job.width, static_cast<int>(job.channels), job.is_uint8,   job.round_grey};
+Transform make_transform(const Tensor& images, bool round_grey, double input_gain,
+                         double input_offset, bool hann) {
+  const bool is_double = images.scalar_type() == ScalarType::Double;
+  Transform t;
+  t.type = is_double ? RealType::kFloat64 : RealType::kFloat32;
+  t.scalar = is_double ? ScalarType::Double : ScalarType::Float;
+  t.channels = images.size(1);
+  t.height = images.size(2);
+  t.width = images.size(3);
+  t.is_uint8 = images.scalar_type() == ScalarType::Byte;
+  t.round_grey = round_grey;
+  t.hann = hann;
+  t.input_gain = input_gain;
+  t.input_offset = input_offset;
+  t.stream = current_cuda_stream(images.get_device());
+  if (!hann) return t;
+  t.window = torch::stable::new_empty(images, {t.height + t.width}, t.scalar);
+  check_status(GD_NS(hann_table)(t.type, t.height, t.width, t.window.mutable_data_ptr(), t.stream),
+               "the window kernel");
+  return t;
 }
 
-Tensor grey_means(const Job& job, const Tensor& images) {
-  const int64_t n = images.size(0), tiles = GD_NS(sum_tiles)(job.height, job.width);
+GreyArgs grey_args(const Transform& t, const Tensor& images) {
+  return {t.type,
+          images.const_data_ptr(),
+          images.size(0),
+          t.height,
+          t.width,
+          images.stride(0),
+          images.stride(1),
+          images.stride(2),
+          images.stride(3),
+          static_cast<int>(images.size(1)),
+          images.scalar_type() == ScalarType::Byte,
+          t.round_grey};
+}
+
+// Of the grey planes of images, or, with a table, of windowed planes.
+Tensor plane_means(const Transform& t, const Tensor& images, const void* table) {
+  const int64_t n = images.size(0), tiles = GD_NS(sum_tiles)(t.height, t.width);
   Tensor sums = torch::stable::new_empty(images, {n, tiles}, ScalarType::Double);
   Tensor means = torch::stable::new_empty(images, {n}, ScalarType::Double);
-  check_status(GD_NS(plane_mean)(grey_args(job, images), sums.mutable_data_ptr<double>(),
-                                 means.mutable_data_ptr<double>(), job.stream),
+  check_status(GD_NS(plane_mean)(grey_args(t, images), table, sums.mutable_data_ptr<double>(),
+                                 means.mutable_data_ptr<double>(), t.stream),
                "the mean kernels");
   return means;
 }
 
-Tensor grey_planes(const Job& job, const Tensor& images, const double* means) {
-  Tensor grey =
-      torch::stable::new_empty(images, {images.size(0), job.height, job.width}, job.scalar);
-  check_status(GD_NS(grey)(grey_args(job, images), means, grey.mutable_data_ptr(), job.stream),
-               "the grey kernel");
-  return grey;
-}
+constexpr int64_t kUnnormalized = 0;
 
-void apply_hann(const Job& job, const double* means, Tensor& grey) {
-  Tensor table = torch::stable::new_empty(grey, {job.height + job.width}, job.scalar);
-  const HannArgs args{
-      job.type, grey.mutable_data_ptr(), means, table.mutable_data_ptr(), grey.size(0), job.height,
-      job.width};
-  check_status(GD_NS(hann)(args, job.stream), "the window kernels");
-}
-
+// (N, 1, H, W) to (N, 1, H, V)
 Tensor rfft2(const Tensor& planes) {
-  const std::vector<int64_t> dims{1, 2};
-  constexpr int64_t kUnnormalized = 0;
+  const std::vector<int64_t> dims{2, 3};
   std::array<StableIValue, 4> stack{
       torch::stable::detail::from(planes), torch::stable::detail::from(dims),
       torch::stable::detail::from(kUnnormalized), torch::stable::detail::from(true)};
@@ -142,31 +142,92 @@ Tensor rfft2(const Tensor& planes) {
   return torch::stable::contiguous(torch::stable::detail::to<Tensor>(stack[0]));
 }
 
+// (N, 1, H, V) to (N, 1, H, W)
+Tensor irfft2(const Tensor& spectra, int64_t width) {
+  const std::vector<int64_t> dims{2, 3};
+  std::array<StableIValue, 4> stack{
+      torch::stable::detail::from(spectra), torch::stable::detail::from(dims),
+      torch::stable::detail::from(kUnnormalized), torch::stable::detail::from(width)};
+  TORCH_ERROR_CODE_CHECK(
+      torch_call_dispatcher("aten::_fft_c2r", "", stack.data(), TORCH_ABI_VERSION));
+  return torch::stable::contiguous(torch::stable::detail::to<Tensor>(stack[0]));
+}
+
 // The DC coefficient from the exact mean where that was taken out, and the input offset, both in
 // the units of the transform, before its gain.
-void restore_dc(const Job& job, const double* means, Tensor& spectra) {
-  const int64_t pixels = job.height * job.width;
-  const DcArgs args{job.type,
+void restore_dc(const Transform& t, const double* means, Tensor& spectra) {
+  const int64_t pixels = t.height * t.width;
+  const DcArgs args{t.type,
                     spectra.mutable_data_ptr(),
                     means,
-                    job.input_offset / job.input_gain * static_cast<double>(pixels),
+                    t.input_offset / t.input_gain * static_cast<double>(pixels),
                     spectra.size(0),
                     pixels,
-                    spectra.size(1) * spectra.size(2)};
-  check_status(GD_NS(dc)(args, job.stream), "the DC kernel");
+                    spectra.size(2) * spectra.size(3)};
+  check_status(GD_NS(dc)(args, t.stream), "the DC kernel");
 }
 
 // uint8 images lose their rounded mean before the transform, as in the CPU kernels and the
 // reference; the window takes out the whole mean of any image.
-void run_chunk(Job& job, const Tensor& images, int64_t first) {
+Tensor spectra_of(const Transform& t, const Tensor& images) {
   Tensor means;
-  if (job.is_uint8 || job.hann) means = grey_means(job, images);
-  const double* mean = job.is_uint8 || job.hann ? means.const_data_ptr<double>() : nullptr;
-  Tensor grey = grey_planes(job, images, job.hann ? nullptr : mean);
-  if (job.hann) apply_hann(job, mean, grey);
+  if (t.is_uint8 || t.hann) means = plane_means(t, images, nullptr);
+  const double* mean = t.is_uint8 || t.hann ? means.const_data_ptr<double>() : nullptr;
+  Tensor grey = torch::stable::new_empty(images, {images.size(0), 1, t.height, t.width}, t.scalar);
+  check_status(
+      GD_NS(grey)(grey_args(t, images), mean, t.table(), grey.mutable_data_ptr(), t.stream),
+      "the grey kernel");
   Tensor spectra = rfft2(grey);
-  if (!job.hann && (job.is_uint8 || job.input_offset != 0)) restore_dc(job, mean, spectra);
+  if (!t.hann && (t.is_uint8 || t.input_offset != 0)) restore_dc(t, mean, spectra);
+  return spectra;
+}
 
+int64_t images_per_chunk(const Transform& t, int64_t n) {
+  const int64_t image_bytes =
+      t.height * (t.width / 2 + 1) * (t.type == RealType::kFloat64 ? 16 : 8);
+  return std::min(n, std::max<int64_t>(1, kChunkBytes / image_bytes));
+}
+
+// Where image `first` begins in a contiguous tensor.
+template <typename T>
+auto* at_image(T& tensor, int64_t first) {
+  const int64_t bytes = tensor.scalar_type() == ScalarType::Double ? 8 : 4;
+  if constexpr (std::is_const_v<T>)
+    return static_cast<const char*>(tensor.const_data_ptr()) + first * tensor.stride(0) * bytes;
+  else
+    return static_cast<char*>(tensor.mutable_data_ptr()) + first * tensor.stride(0) * bytes;
+}
+
+// Everything a chunk of images needs to become means; buffers are made once and serve every chunk.
+struct Job {
+  Transform transform;
+  Plan plan;
+  MeansArgs means;
+  std::array<Tensor, 4> results;  // bins, rows, columns, dc
+  std::vector<Tensor> scratch;    // keeps what `means` points to
+};
+
+void* data_or_null(Tensor& tensor, int64_t first) {
+  if (tensor.dim() == 2 && tensor.size(1) == 0) return nullptr;
+  return at_image(tensor, first);
+}
+
+void* allocate(Job& job, const Tensor& like, int64_t n, ScalarType type) {
+  job.scratch.push_back(torch::stable::new_empty(like, {n}, type));
+  return job.scratch.back().mutable_data_ptr();
+}
+
+void allocate_partials(Job& job, const Tensor& like, int64_t images) {
+  const MeansPlan& p = job.plan.shape;
+  const ScalarType scalar = job.transform.scalar;
+  MeansArgs& args = job.means;
+  args.part_bins = allocate(job, like, images * p.tiles * p.n_bins, scalar);
+  args.part_rows = allocate(job, like, images * p.height, scalar);
+  args.part_columns = allocate(job, like, images * p.tiles * p.half_width, scalar);
+}
+
+void run_chunk(Job& job, const Tensor& images, int64_t first) {
+  const Tensor spectra = spectra_of(job.transform, images);
   MeansArgs args = job.means;
   args.source = spectra.const_data_ptr();
   args.n_images = images.size(0);
@@ -174,7 +235,7 @@ void run_chunk(Job& job, const Tensor& images, int64_t first) {
   args.rows = data_or_null(job.results[1], first);
   args.columns = data_or_null(job.results[2], first);
   args.dc = data_or_null(job.results[3], first);
-  check_status(GD_NS(means)(args, job.stream), "the spectral sweep");
+  check_status(GD_NS(means)(args, job.transform.stream), "the spectral sweep");
 }
 
 void check_images(const Tensor& images, const Tensor& maps, double input_gain, int64_t value) {
@@ -199,50 +260,123 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> spectral_means(
   check_images(images, maps, input_gain, value);
   const DeviceGuard guard(images.get_device());
   const int64_t n = images.size(0), height = images.size(2), width = images.size(3);
-  const bool is_double = images.scalar_type() == ScalarType::Double;
 
   Job job;
-  job.type = is_double ? RealType::kFloat64 : RealType::kFloat32;
-  job.scalar = is_double ? ScalarType::Double : ScalarType::Float;
-  job.plan = make_plan(maps, inverse_counts, width, folded, job.type, images.get_device());
+  job.transform = make_transform(images, round_grey, input_gain, input_offset, hann);
+  const Transform& t = job.transform;
+  job.plan = make_plan(maps, inverse_counts, width, folded, t.type, images.get_device());
   if (!azimuthal) job.plan.shape.n_maps = job.plan.shape.n_bins = 0;
-  job.channels = images.size(1);
-  job.height = height;
-  job.width = width;
-  job.is_uint8 = images.scalar_type() == ScalarType::Byte;
-  job.round_grey = round_grey;
-  job.hann = hann;
-  job.input_gain = input_gain;
-  job.input_offset = input_offset;
   const int64_t bins = job.plan.inverse_counts.size(0);
   job.results = {
-      torch::stable::new_empty(images, {n, azimuthal ? bins : 0}, job.scalar),
-      torch::stable::new_empty(images, {n, rows ? height / 2 + 1 : 0}, job.scalar),
-      torch::stable::new_empty(images, {n, columns ? width / 2 + 1 : 0}, job.scalar),
-      torch::stable::new_empty(images, {n}, job.scalar),
+      torch::stable::new_empty(images, {n, azimuthal ? bins : 0}, t.scalar),
+      torch::stable::new_empty(images, {n, rows ? height / 2 + 1 : 0}, t.scalar),
+      torch::stable::new_empty(images, {n, columns ? width / 2 + 1 : 0}, t.scalar),
+      torch::stable::new_empty(images, {n}, t.scalar),
   };
   if (n == 0) return {job.results[0], job.results[1], job.results[2], job.results[3]};
-  job.stream = current_cuda_stream(images.get_device());
 
-  const int64_t image_bytes = height * (width / 2 + 1) * (is_double ? 16 : 8);
-  const int64_t chunk = std::min(n, std::max<int64_t>(1, kChunkBytes / image_bytes));
   job.means = {};
-  job.means.type = job.type;
+  job.means.type = t.type;
   job.means.value = static_cast<int>(value);
   job.means.gain = value_gain;
   job.means.eps = eps;
-  job.means.amplitude = amplitude_of(job);
+  job.means.amplitude = amplitude_of(t);
   job.means.maps = job.plan.maps.const_data_ptr<int32_t>();
   job.means.inverse_counts = job.plan.inverse_counts.const_data_ptr<double>();
   job.means.plan = job.plan.shape;
+  const int64_t chunk = images_per_chunk(t, n);
   allocate_partials(job, images, chunk);
 
   for (int64_t first = 0; first < n; first += chunk) {
-    Tensor input = images;
-    input = torch::stable::narrow(input, 0, first, std::min(chunk, n - first));
-    run_chunk(job, torch::stable::contiguous(input), first);
+    Tensor view = images;  // narrow takes a reference that is not const
+    run_chunk(job, torch::stable::narrow(view, 0, first, std::min(chunk, n - first)), first);
   }
   return {job.results[0], job.results[1], job.results[2], job.results[3]};
+}
+
+// The gradient of one output, or nothing where none reaches it.
+std::optional<Tensor> checked_gradient(const std::optional<Tensor>& gradient, const Tensor& images,
+                                       int64_t length, const char* name) {
+  if (!gradient.has_value()) return std::nullopt;
+  STD_TORCH_CHECK(gradient->scalar_type() == images.scalar_type(), name,
+                  " must have the type of images");
+  STD_TORCH_CHECK(is_on_device(*gradient, images.get_device()), name,
+                  " must be on the CUDA device of images");
+  STD_TORCH_CHECK(gradient->dim() >= 1 && gradient->size(0) == images.size(0) &&
+                      gradient->numel() == images.size(0) * length,
+                  name, " does not belong to these images");
+  return torch::stable::contiguous(*gradient);
+}
+
+const void* at_image_or_null(const std::optional<Tensor>& gradient, int64_t first) {
+  return gradient.has_value() ? at_image(*gradient, first) : nullptr;
+}
+
+// Planes (N, 1, H, W) of gradients to those of images (N, C, H, W), the window's adjoint included.
+void spread_to_channels(const Transform& t, const Tensor& planes, void* out) {
+  Tensor means;
+  if (t.hann) means = plane_means(t, planes, t.table());
+  const GreyAdjointArgs args{t.type,
+                             planes.const_data_ptr(),
+                             t.hann ? means.const_data_ptr<double>() : nullptr,
+                             t.table(),
+                             planes.size(0),
+                             t.height,
+                             t.width,
+                             static_cast<int>(t.channels),
+                             out};
+  check_status(GD_NS(grey_adjoint)(args, t.stream), "the adjoint of the grey kernel");
+}
+
+Tensor spectral_means_backward(const Tensor& images, const Tensor& maps,
+                               const Tensor& inverse_counts, bool folded, bool round_grey,
+                               double input_gain, double input_offset, bool hann, int64_t value,
+                               double value_gain, double eps,
+                               std::optional<Tensor> gradient_azimuthal,
+                               std::optional<Tensor> gradient_rows,
+                               std::optional<Tensor> gradient_columns,
+                               std::optional<Tensor> gradient_at_dc) {
+  check_images(images, maps, input_gain, value);
+  real_type(images, "images");
+  const DeviceGuard guard(images.get_device());
+  const int64_t n = images.size(0), height = images.size(2), width = images.size(3);
+  const Transform t = make_transform(images, round_grey, input_gain, input_offset, hann);
+  const Plan plan = make_plan(maps, inverse_counts, width, folded, t.type, images.get_device());
+  const std::array<std::optional<Tensor>, 4> gradients{
+      checked_gradient(gradient_azimuthal, images, inverse_counts.size(0), "gradient_azimuthal"),
+      checked_gradient(gradient_rows, images, height / 2 + 1, "gradient_rows"),
+      checked_gradient(gradient_columns, images, width / 2 + 1, "gradient_columns"),
+      checked_gradient(gradient_at_dc, images, 1, "gradient_at_dc")};
+  const int64_t chunk = images_per_chunk(t, n);
+  // Where nothing is left to do after the transform, what it made is the result.
+  const bool is_plane = chunk == n && t.channels == 1 && !t.hann && n > 0;
+  Tensor result;
+  if (!is_plane)
+    result = torch::stable::new_empty(images, {n, t.channels, height, width}, t.scalar);
+  for (int64_t first = 0; first < n; first += chunk) {
+    Tensor view = images;  // narrow takes a reference that is not const
+    Tensor spectra =
+        spectra_of(t, torch::stable::narrow(view, 0, first, std::min(chunk, n - first)));
+    const BackwardArgs args{t.type,
+                            spectra.mutable_data_ptr(),
+                            static_cast<int>(value),
+                            value_gain,
+                            eps,
+                            amplitude_of(t),
+                            plan.maps.const_data_ptr<int32_t>(),
+                            plan.inverse_counts.const_data_ptr<double>(),
+                            spectra.size(0),
+                            plan.shape,
+                            at_image_or_null(gradients[0], first),
+                            at_image_or_null(gradients[1], first),
+                            at_image_or_null(gradients[2], first),
+                            at_image_or_null(gradients[3], first)};
+    check_status(GD_NS(backward)(args, t.stream), "the gradient of the spectral sweep");
+    const Tensor planes = irfft2(spectra, width);
+    if (is_plane) return planes;
+    spread_to_channels(t, planes, at_image(result, first));
+  }
+  return result;
 }
 
 Tensor azimuthal_average(const Tensor& spectrum, const Tensor& maps, const Tensor& inverse_counts,
@@ -252,26 +386,25 @@ Tensor azimuthal_average(const Tensor& spectrum, const Tensor& maps, const Tenso
   STD_TORCH_CHECK(spectrum.size(1) == maps.size(1) && spectrum.size(2) == maps.size(2),
                   "maps do not belong to planes of this size");
   const DeviceGuard guard(spectrum.get_device());
-  Job job;
-  job.type = real_type(spectrum, "spectrum");
-  job.scalar = spectrum.scalar_type();
-  job.plan = make_plan(maps, inverse_counts, width, folded, job.type, spectrum.get_device());
+  const RealType type = real_type(spectrum, "spectrum");
+  const Plan plan = make_plan(maps, inverse_counts, width, folded, type, spectrum.get_device());
   const Tensor input = torch::stable::contiguous(spectrum);
   Tensor output = torch::stable::new_empty(input, {input.size(0), inverse_counts.size(0)});
   if (output.numel() == 0) return output;
 
-  job.means = {};
-  job.means.type = job.type;
-  job.means.source = input.const_data_ptr();
-  job.means.is_plane = true;
-  job.means.maps = job.plan.maps.const_data_ptr<int32_t>();
-  job.means.inverse_counts = job.plan.inverse_counts.const_data_ptr<double>();
-  job.means.n_images = input.size(0);
-  job.means.plan = job.plan.shape;
-  job.means.part_bins = allocate(
-      job, input, input.size(0) * job.plan.shape.tiles * job.plan.shape.n_bins, job.scalar);
-  job.means.bins = output.mutable_data_ptr();
-  check_status(GD_NS(means)(job.means, current_cuda_stream(spectrum.get_device())),
+  const int64_t n = input.size(0), parts = plan.shape.tiles * plan.shape.n_bins;
+  Tensor part_bins = torch::stable::new_empty(input, {n * parts});
+  MeansArgs args{};
+  args.type = type;
+  args.source = input.const_data_ptr();
+  args.is_plane = true;
+  args.maps = plan.maps.const_data_ptr<int32_t>();
+  args.inverse_counts = plan.inverse_counts.const_data_ptr<double>();
+  args.n_images = n;
+  args.plan = plan.shape;
+  args.part_bins = part_bins.mutable_data_ptr();
+  args.bins = output.mutable_data_ptr();
+  check_status(GD_NS(means)(args, current_cuda_stream(spectrum.get_device())),
                "the azimuthal average");
   return output;
 }
@@ -304,6 +437,7 @@ Tensor azimuthal_spread(const Tensor& profile, const Tensor& maps, const Tensor&
 
 STABLE_TORCH_LIBRARY_IMPL(gandetect, CUDA, m) {
   m.impl("spectral_means", TORCH_BOX(&spectral_means));
+  m.impl("spectral_means_backward", TORCH_BOX(&spectral_means_backward));
   m.impl("azimuthal_average", TORCH_BOX(&azimuthal_average));
   m.impl("azimuthal_spread", TORCH_BOX(&azimuthal_spread));
 }

@@ -17,6 +17,20 @@ namespace gandetect::spectrum::device {
 
 constexpr int kSpreadThreads = 256;
 
+// Sum over the maps at one element of the plane, whose column is v.
+template <typename Real>
+__device__ inline double spread_at(const Real* __restrict__ q, const int32_t* __restrict__ maps,
+                                   const double* __restrict__ inverse_counts, const MeansPlan& p,
+                                   int64_t image, int64_t element, int v) {
+  const int64_t plane = static_cast<int64_t>(p.height) * p.half_width;
+  double sum = 0;
+  for (int m = 0; m < p.n_maps; ++m) {
+    const int bin = maps[m * plane + element];
+    if (bin >= 0 && bin < p.n_bins) sum += q[image * p.n_bins + bin] * inverse_counts[bin];
+  }
+  return p.folded && is_doubled(v, p.width) ? 2 * sum : sum;
+}
+
 // grid: images * blocks_per_plane; block: kSpreadThreads
 template <typename Real>
 __global__ void __launch_bounds__(kSpreadThreads)
@@ -27,15 +41,10 @@ __global__ void __launch_bounds__(kSpreadThreads)
   const int64_t image = blockIdx.x / blocks_per_plane;
   const int64_t element = blockIdx.x % blocks_per_plane * kSpreadThreads + threadIdx.x;
   if (element >= plane) return;
-  double sum = 0;
-  for (int m = 0; m < p.n_maps; ++m) {
-    const int bin = maps[m * plane + element];
-    if (bin >= 0 && bin < p.n_bins) sum += q[image * p.n_bins + bin] * inverse_counts[bin];
-  }
   const int v =
       static_cast<int>(static_cast<unsigned>(element) % static_cast<unsigned>(p.half_width));
-  if (p.folded && is_doubled(v, p.width)) sum *= 2;
-  out[image * plane + element] = static_cast<Real>(sum);
+  out[image * plane + element] =
+      static_cast<Real>(spread_at(q, maps, inverse_counts, p, image, element, v));
 }
 
 }  // namespace gandetect::spectrum::device

@@ -1,8 +1,12 @@
-// The value f of one spectral coefficient F, before any mean is taken.
+// The value f of one spectral coefficient F, before any mean is taken, and its derivative.
 //
-//   P = |s F|^2                  s: the amplitude factor that undoes the window's loss, 1 without
-//   one power          a P magnitude      a sqrt(P) log            a ln(P + eps) log_amplitude  a
-//   ln((Re sF + eps)^2 + (Im sF)^2)
+//   P = |s F|^2        s: what makes F the coefficient of the scaled and windowed plane
+//
+//                 f                                  df/dRe F + i df/dIm F
+//   power         a P                                2 a s (s F)
+//   magnitude     a sqrt(P)                          a s (s F) / sqrt(P), 0 where P is 0
+//   log           a ln(P + eps)                      2 a s (s F) / (P + eps)
+//   log_amplitude a ln((Re sF + eps)^2 + (Im sF)^2)  2 a s / conj(s F + eps)
 //
 // Logarithms are the accurate library functions: the fast intrinsics are wrong near P = 1 and at
 // NaN.
@@ -47,6 +51,21 @@ __device__ inline Real value_of(const ValueParams<Real>& params, Real re, Real i
   if (params.mode == kMagnitude) return params.gain * square_root(power);
   if (params.mode == kLog) return params.gain * natural_log(power + params.eps);
   return params.gain * natural_log(power);
+}
+
+template <typename Real>
+__device__ inline typename Complex<Real>::type value_derivative(const ValueParams<Real>& params,
+                                                                Real re, Real im) {
+  re *= params.amplitude;
+  im *= params.amplitude;
+  if (params.mode == kLogAmplitude) re += params.eps;
+  const Real power = re * re + im * im;
+  Real slope = 2 * params.gain;
+  if (params.mode == kMagnitude) slope = power == 0 ? 0 : params.gain / square_root(power);
+  if (params.mode == kLog) slope /= power + params.eps;
+  if (params.mode == kLogAmplitude) slope /= power;
+  slope *= params.amplitude;
+  return {slope * re, slope * im};
 }
 
 // What a projection reads: a spectrum through its value mode, or a real plane as it is.

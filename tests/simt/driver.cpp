@@ -13,13 +13,20 @@
 extern "C" {
 void simt_set_schedule(int, uint64_t);
 const char* simt_error(int);
-int simt_mean(int, const void*, double*, int64_t, int64_t, int64_t, int, int, int);
-int simt_grey(int, const void*, const double*, void*, int64_t, int64_t, int64_t, int, int, int);
-int simt_hann(int, void*, const double*, int64_t, int64_t, int64_t);
+int simt_hann_table(int, int64_t, int64_t, void*);
+int simt_mean(int, const void*, const int64_t*, const void*, double*, int64_t, int64_t, int64_t,
+              int, int, int);
+int simt_grey(int, const void*, const int64_t*, const double*, const void*, void*, int64_t, int64_t,
+              int64_t, int, int, int);
+int simt_grey_adjoint(int, const void*, const double*, const void*, int64_t, int64_t, int64_t, int,
+                      void*);
 int simt_dc(int, const double*, void*, double, int64_t, int64_t, int64_t);
 int simt_means(int, const void*, int, int, double, double, double, const int32_t*, const double*,
                int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int, void*, void*, void*,
                void*);
+int simt_backward(int, void*, int, double, double, double, const int32_t*, const double*, int64_t,
+                  int64_t, int64_t, int64_t, int64_t, int64_t, int, const void*, const void*,
+                  const void*, const void*);
 int simt_spread(int, const void*, const int32_t*, const double*, int64_t, int64_t, int64_t, int64_t,
                 int64_t, int64_t, int, void*);
 }
@@ -71,32 +78,59 @@ std::vector<int32_t> radius_maps(const Shape& s, int64_t columns, int64_t n_bins
 }
 
 template <typename Real>
-std::vector<std::vector<Real>> run_all(const Shape& s, int type) {
-  g_seed = 7;
-  const int64_t pixels = s.height * s.width, columns = s.width / 2 + 1;
-  const int64_t n_bins = s.height / 2 + s.width / 2 + 1;
-  std::vector<std::vector<Real>> results;
+using Results = std::vector<std::vector<Real>>;
 
-  std::vector<uint8_t> bytes(s.n * 3 * pixels);
-  for (uint8_t& b : bytes) b = static_cast<uint8_t>(random_value() * 255 + 128);
-  std::vector<Real> grey(s.n * pixels);
+// Images to grey planes, planar and interleaved, with the window and without, and back.
+template <typename Real>
+void run_grey(const Shape& s, int type, Results<Real>& results) {
+  const int64_t pixels = s.height * s.width;
+  const int64_t planar[] = {3 * pixels, pixels, s.width, 1};
+  const int64_t interleaved[] = {3 * pixels, 1, 3 * s.width, 3};
+  std::vector<Real> table(s.height + s.width), grey(s.n * pixels), back(s.n * 3 * pixels);
+  require(simt_hann_table(type, s.height, s.width, table.data()), "hann_table");
   std::vector<double> means(s.n);
-  const auto make_grey = [&](const void* images, bool is_uint8, int rounded, bool shifted) {
-    require(simt_mean(type, images, means.data(), s.n, s.height, s.width, 3, is_uint8, rounded),
+  const auto make_grey = [&](const void* images, const int64_t* strides, bool is_uint8, int rounded,
+                             const Real* window) {
+    require(simt_mean(type, images, strides, nullptr, means.data(), s.n, s.height, s.width, 3,
+                      is_uint8, rounded),
             "mean");
-    require(simt_grey(type, images, shifted ? means.data() : nullptr, grey.data(), s.n, s.height,
-                      s.width, 3, is_uint8, rounded),
+    const bool shifted = is_uint8 || window != nullptr;
+    require(simt_grey(type, images, strides, shifted ? means.data() : nullptr, window, grey.data(),
+                      s.n, s.height, s.width, 3, is_uint8, rounded),
             "grey");
     results.push_back(grey);
   };
-  if (type == 0)
-    for (int rounded = 0; rounded < 2; ++rounded) make_grey(bytes.data(), true, rounded, true);
-  make_grey(random_values<Real>(s.n * 3 * pixels).data(), false, 0, false);
+  std::vector<uint8_t> bytes(s.n * 3 * pixels);
+  for (uint8_t& b : bytes) b = static_cast<uint8_t>(random_value() * 255 + 128);
+  if (type == 0) {
+    make_grey(bytes.data(), planar, true, 0, nullptr);
+    make_grey(bytes.data(), interleaved, true, 1, nullptr);
+    make_grey(bytes.data(), interleaved, true, 0, table.data());
+  }
+  const std::vector<Real> reals = random_values<Real>(s.n * 3 * pixels);
+  make_grey(reals.data(), planar, false, 0, nullptr);
+  make_grey(reals.data(), planar, false, 0, table.data());
 
+  const int64_t plane[] = {pixels, pixels, s.width, 1};
+  require(simt_mean(type, grey.data(), plane, table.data(), means.data(), s.n, s.height, s.width, 1,
+                    0, 0),
+          "mean of windowed planes");
+  for (int channels = 1; channels <= 3; channels += 2) {
+    require(simt_grey_adjoint(type, grey.data(), means.data(), table.data(), s.n, s.height, s.width,
+                              channels, back.data()),
+            "grey_adjoint");
+    results.push_back(back);
+  }
+}
+
+// Spectra to means and back.
+template <typename Real>
+void run_spectra(const Shape& s, int type, Results<Real>& results) {
+  const int64_t pixels = s.height * s.width, columns = s.width / 2 + 1;
+  const int64_t n_bins = s.height / 2 + s.width / 2 + 1;
   std::vector<Real> spectra = random_values<Real>(2 * s.n * s.height * columns);
+  const std::vector<double> means(s.n, 0.5);
   require(simt_dc(type, means.data(), spectra.data(), 3.0, s.n, s.height, s.width), "dc");
-  require(simt_hann(type, grey.data(), means.data(), s.n, s.height, s.width), "hann");
-  results.push_back(grey);
 
   const std::vector<int32_t> maps = radius_maps(s, columns, n_bins);
   const std::vector<double> counts(n_bins, 0.25);
@@ -108,7 +142,12 @@ std::vector<std::vector<Real>> run_all(const Shape& s, int type) {
                        s.n, s.height, columns, s.width, n_bins, s.n_maps, 1, bins.data(),
                        rows.data(), cols.data(), dc.data()),
             "means");
-    results.insert(results.end(), {bins, rows, cols, dc});
+    std::vector<Real> gradient = spectra;
+    require(simt_backward(type, gradient.data(), value, 10, 1e-8, 0.5, maps.data(), counts.data(),
+                          s.n, s.height, columns, s.width, n_bins, s.n_maps, 1, bins.data(),
+                          rows.data(), cols.data(), dc.data()),
+            "backward");
+    results.insert(results.end(), {bins, rows, cols, dc, gradient});
   }
   std::vector<Real> bins(s.n * n_bins), spread(s.n * s.height * columns);
   require(simt_means(type, spectra.data(), 1, 0, 1, 0, 1, maps.data(), counts.data(), s.n, s.height,
@@ -118,15 +157,23 @@ std::vector<std::vector<Real>> run_all(const Shape& s, int type) {
                       s.width, n_bins, s.n_maps, 1, spread.data()),
           "spread");
   results.insert(results.end(), {bins, spread});
+}
+
+template <typename Real>
+Results<Real> run_all(const Shape& s, int type) {
+  g_seed = 7;
+  Results<Real> results;
+  run_grey(s, type, results);
+  run_spectra(s, type, results);
   return results;
 }
 
 template <typename Real>
 bool check(const Shape& s, int type) {
-  std::vector<std::vector<Real>> expected;
+  Results<Real> expected;
   for (int schedule = 0; schedule < 3; ++schedule) {
     simt_set_schedule(schedule, 11);
-    std::vector<std::vector<Real>> results = run_all<Real>(s, type);
+    Results<Real> results = run_all<Real>(s, type);
     if (schedule == 0) expected = results;
     for (size_t r = 0; r < results.size(); ++r) {
       if (std::memcmp(results[r].data(), expected[r].data(), results[r].size() * sizeof(Real)) == 0)

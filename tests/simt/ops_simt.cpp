@@ -7,9 +7,10 @@
 
 namespace {
 
+using gandetect::spectrum::device::BackwardArgs;
 using gandetect::spectrum::device::DcArgs;
+using gandetect::spectrum::device::GreyAdjointArgs;
 using gandetect::spectrum::device::GreyArgs;
-using gandetect::spectrum::device::HannArgs;
 using gandetect::spectrum::device::MeansArgs;
 using gandetect::spectrum::device::MeansPlan;
 using gandetect::spectrum::device::RealType;
@@ -24,10 +25,21 @@ struct Scratch {
 
 size_t bytes_of(RealType type) { return type == RealType::kFloat64 ? 8 : 4; }
 
-GreyArgs grey_args(int type, const void* images, int64_t n, int64_t height, int64_t width,
-                   int channels, int is_uint8, int rounded) {
-  return {
-      static_cast<RealType>(type), images, n, height, width, channels, is_uint8 != 0, rounded != 0};
+// strides: n, c, y, x in elements
+GreyArgs grey_args(int type, const void* images, const int64_t* strides, int64_t n, int64_t height,
+                   int64_t width, int channels, int is_uint8, int rounded) {
+  return {static_cast<RealType>(type),
+          images,
+          n,
+          height,
+          width,
+          strides[0],
+          strides[1],
+          strides[2],
+          strides[3],
+          channels,
+          is_uint8 != 0,
+          rounded != 0};
 }
 
 }  // namespace
@@ -40,26 +52,34 @@ EXPORT void simt_set_schedule(int schedule, uint64_t seed) {
 
 EXPORT const char* simt_error(int status) { return device::GD_NS(status_text)(status); }
 
-EXPORT int simt_mean(int type, const void* images, double* means, int64_t n, int64_t height,
-                     int64_t width, int channels, int is_uint8, int rounded) {
+EXPORT int simt_hann_table(int type, int64_t height, int64_t width, void* table) {
+  return device::GD_NS(hann_table)(static_cast<RealType>(type), height, width, table, nullptr);
+}
+
+// table may be null, here and below: then there is no window.
+EXPORT int simt_mean(int type, const void* images, const int64_t* strides, const void* table,
+                     double* means, int64_t n, int64_t height, int64_t width, int channels,
+                     int is_uint8, int rounded) {
   Scratch sums(n * device::GD_NS(sum_tiles)(height, width) * sizeof(double));
-  const GreyArgs args = grey_args(type, images, n, height, width, channels, is_uint8, rounded);
-  return device::GD_NS(plane_mean)(args, sums.doubles(), means, nullptr);
+  const GreyArgs args =
+      grey_args(type, images, strides, n, height, width, channels, is_uint8, rounded);
+  return device::GD_NS(plane_mean)(args, table, sums.doubles(), means, nullptr);
 }
 
 // means may be null: then nothing is subtracted.
-EXPORT int simt_grey(int type, const void* images, const double* means, void* grey, int64_t n,
-                     int64_t height, int64_t width, int channels, int is_uint8, int rounded) {
-  const GreyArgs args = grey_args(type, images, n, height, width, channels, is_uint8, rounded);
-  return device::GD_NS(grey)(args, means, grey, nullptr);
+EXPORT int simt_grey(int type, const void* images, const int64_t* strides, const double* means,
+                     const void* table, void* grey, int64_t n, int64_t height, int64_t width,
+                     int channels, int is_uint8, int rounded) {
+  const GreyArgs args =
+      grey_args(type, images, strides, n, height, width, channels, is_uint8, rounded);
+  return device::GD_NS(grey)(args, means, table, grey, nullptr);
 }
 
-EXPORT int simt_hann(int type, void* grey, const double* means, int64_t n, int64_t height,
-                     int64_t width) {
-  const RealType real = static_cast<RealType>(type);
-  Scratch table((height + width) * bytes_of(real));
-  const HannArgs args{real, grey, means, table.data.get(), n, height, width};
-  return device::GD_NS(hann)(args, nullptr);
+EXPORT int simt_grey_adjoint(int type, const void* planes, const double* means, const void* table,
+                             int64_t n, int64_t height, int64_t width, int channels, void* out) {
+  const GreyAdjointArgs args{
+      static_cast<RealType>(type), planes, means, table, n, height, width, channels, out};
+  return device::GD_NS(grey_adjoint)(args, nullptr);
 }
 
 // means may be null: then the transform's own sum stays.
@@ -102,6 +122,22 @@ EXPORT int simt_means(int type, const void* source, int is_plane, int value, dou
                        columns,
                        dc};
   return device::GD_NS(means)(args, nullptr);
+}
+
+// In place over spectra. The four gradients may be null: then nothing reaches that output.
+EXPORT int simt_backward(int type, void* spectra, int value, double gain, double eps,
+                         double amplitude, const int32_t* maps, const double* inverse_counts,
+                         int64_t n, int64_t height, int64_t half_width, int64_t width,
+                         int64_t n_bins, int64_t n_maps, int folded, const void* bins,
+                         const void* rows, const void* columns, const void* dc) {
+  const RealType real = static_cast<RealType>(type);
+  MeansPlan plan;
+  if (!device::GD_NS(means_plan)(real, height, half_width, width, n_bins, n_maps, folded != 0,
+                                 &plan))
+    return gandetect::kInvalidValue;
+  const BackwardArgs args{real,           spectra, value, gain, eps,  amplitude, maps,
+                          inverse_counts, n,       plan,  bins, rows, columns,   dc};
+  return device::GD_NS(backward)(args, nullptr);
 }
 
 EXPORT int simt_spread(int type, const void* q, const int32_t* maps, const double* inverse_counts,

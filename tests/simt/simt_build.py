@@ -141,26 +141,46 @@ class Simt:
         if status != 0:
             raise SimtError(f"status {status}: {self._library.simt_error(status).decode()}")
 
-    def mean(self, images: np.ndarray, rounded: bool = False) -> np.ndarray:
-        """Means of the grey planes, (N,) float64."""
+    def window(self, height: int, width: int, real: np.dtype) -> np.ndarray:
+        """The table of the Hann window, (H + W,)."""
+        table = np.full(height + width, 7, real)
+        self._call("simt_hann_table", _type(table), height, width, table)
+        return table
+
+    def mean(
+        self, images: np.ndarray, rounded: bool = False, table: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Means of the grey planes, windowed where there is a table, (N,) float64."""
         means = np.empty(len(images))
         kind = _type(np.empty(0, _real(images)))
-        self._call("simt_mean", kind, images, means, *_grey_sizes(images, rounded))
+        where = (_Strided(images), _strides(images))
+        self._call("simt_mean", kind, *where, table, means, *_grey_sizes(images, rounded))
         return means
 
     def grey(
-        self, images: np.ndarray, rounded: bool = False, means: np.ndarray | None = None
+        self,
+        images: np.ndarray,
+        rounded: bool = False,
+        means: np.ndarray | None = None,
+        table: np.ndarray | None = None,
     ) -> np.ndarray:
         n, _, height, width = images.shape
         grey = np.empty((n, height, width), _real(images))
+        where = (_Strided(images), _strides(images))
         sizes = _grey_sizes(images, rounded)
-        self._call("simt_grey", _type(grey), images, means, grey, *sizes)
+        self._call("simt_grey", _type(grey), *where, means, table, grey, *sizes)
         return grey
 
-    def hann(self, grey: np.ndarray, means: np.ndarray) -> np.ndarray:
-        windowed = grey.copy()
-        self._call("simt_hann", _type(grey), windowed, means, *grey.shape)
-        return windowed
+    def grey_adjoint(
+        self, planes: np.ndarray, channels: int, table: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Gradients (N, H, W) of grey planes to those of images, (N, C, H, W)."""
+        n, height, width = planes.shape
+        means = None if table is None else self.mean(planes[:, None], table=table)
+        out = np.full((n, channels, height, width), 7, planes.dtype)
+        sizes = (n, height, width, _Int(channels))
+        self._call("simt_grey_adjoint", _type(planes), planes, means, table, *sizes, out)
+        return out
 
     def dc(
         self, means: np.ndarray | None, spectra: np.ndarray, constant: float, width: int
@@ -200,6 +220,27 @@ class Simt:
         self._call(name, kind, source, is_plane, *scalars, maps, inverse_counts, n, *plan, *results)
         return results
 
+    def backward(
+        self,
+        spectra: np.ndarray,
+        maps: np.ndarray,
+        inverse_counts: np.ndarray,
+        width: int,
+        folded: bool,
+        gradients: list[np.ndarray | None],
+        value: tuple[int, float, float] = (0, 1.0, 0.0),
+        amplitude: float = 1.0,
+    ) -> np.ndarray:
+        """What a complex-to-real transform turns into the gradient of the planes."""
+        n, height, columns = spectra.shape
+        result = spectra.copy()
+        mode, gain, eps = value
+        plan = (height, columns, width, len(inverse_counts), len(maps), _Int(folded))
+        scalars = (_Int(mode), float(gain), float(eps), float(amplitude))
+        kind, where = _type(spectra.real), (maps, inverse_counts)
+        self._call("simt_backward", kind, result, *scalars, *where, n, *plan, *gradients)
+        return result
+
     def spread(
         self,
         q: np.ndarray,
@@ -219,6 +260,17 @@ class _Int(int):
     """An argument the C side declares as int; plain integers go as int64_t."""
 
 
+class _Strided(ctypes.c_void_p):
+    """Where an array begins; its strides go beside it."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        super().__init__(array.ctypes.data)
+
+
+def _strides(images: np.ndarray) -> np.ndarray:
+    return np.array(images.strides, np.int64) // images.itemsize
+
+
 def _real(images: np.ndarray) -> np.dtype:
     return np.dtype(np.float32) if images.dtype == np.uint8 else images.dtype
 
@@ -235,6 +287,8 @@ def _type(array: np.ndarray) -> _Int:
 def _convert(argument: object) -> object:
     if argument is None:
         return ctypes.c_void_p(None)
+    if isinstance(argument, _Strided):
+        return argument
     if isinstance(argument, np.ndarray):
         assert argument.flags.c_contiguous
         return ctypes.c_void_p(argument.ctypes.data)

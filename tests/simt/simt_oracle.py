@@ -18,14 +18,26 @@ def grey(images: np.ndarray, rounded: bool = False) -> np.ndarray:
     return np.einsum("c,nchw->nhw", [0.299, 0.587, 0.114], images.astype(np.float64))
 
 
-def hann(planes: np.ndarray) -> np.ndarray:
+def hann_window(height: int, width: int) -> np.ndarray:
     def window(n: int) -> np.ndarray:
         return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n) / n)
 
+    return window(height)[:, None] * window(width)
+
+
+def hann(planes: np.ndarray) -> np.ndarray:
     planes = planes.astype(np.float64)
-    height, width = planes.shape[-2:]
     centered = planes - planes.mean((-2, -1), keepdims=True)
-    return centered * window(height)[:, None] * window(width)
+    return centered * hann_window(*planes.shape[-2:])
+
+
+def grey_adjoint(planes: np.ndarray, channels: int, hann_windowed: bool) -> np.ndarray:
+    planes = planes.astype(np.float64)
+    if hann_windowed:
+        planes = planes * hann_window(*planes.shape[-2:])
+        planes = planes - planes.mean((-2, -1), keepdims=True)
+    weights = np.array([1.0] if channels == 1 else [0.299, 0.587, 0.114])
+    return planes[:, None] * weights[:, None, None]
 
 
 def value_of(spectra: np.ndarray, mode: int, gain: float, eps: float, amplitude: float):
@@ -82,6 +94,63 @@ def rows(values: np.ndarray, width: int) -> np.ndarray:
 
 def columns(values: np.ndarray) -> np.ndarray:
     return values.mean(-2)
+
+
+def value_derivative(spectra: np.ndarray, mode: int, gain: float, eps: float, amplitude: float):
+    """df/dRe F + i df/dIm F."""
+    f = spectra.astype(np.complex128) * amplitude
+    power = f.real**2 + f.imag**2
+    if mode == POWER:
+        slope = 2 * f
+    elif mode == MAGNITUDE:
+        slope = f / np.sqrt(np.where(power == 0, 1, power))
+    elif mode == LOG:
+        slope = 2 * f / (power + eps)
+    else:
+        slope = 2 / np.conj(f + eps)
+    return gain * amplitude * slope
+
+
+def rows_spread(q: np.ndarray, height: int, width: int, columns: int) -> np.ndarray:
+    """Adjoint of `rows`."""
+    per_row = np.zeros((len(q), height))
+    for u in range(height // 2 + 1):
+        per_row[:, u] += q[:, u] / 2
+        per_row[:, (height - u) % height] += q[:, u] / 2
+    return per_row[:, :, None] * doubled(width, columns) / width
+
+
+def weights_of_gradients(
+    gradients: list[np.ndarray | None],
+    maps: np.ndarray,
+    inverse_counts: np.ndarray,
+    width: int,
+    folded: bool,
+    n: int,
+) -> np.ndarray:
+    """What reaches f(F) of each coefficient of the half plane."""
+    _, height, n_columns = maps.shape
+    q_bins, q_rows, q_columns, q_dc = (
+        None if q is None else q.astype(np.float64) for q in gradients
+    )
+    total = np.zeros((n, height, n_columns))
+    if q_bins is not None:
+        total += spread(q_bins, maps, inverse_counts, width, folded)
+    if q_rows is not None:
+        total += rows_spread(q_rows, height, width, n_columns)
+    if q_columns is not None:
+        total += q_columns[:, None] / height
+    if q_dc is not None:
+        total[:, 0, 0] += q_dc[:, 0]
+    return total
+
+
+def for_real_planes(gradient: np.ndarray, width: int) -> np.ndarray:
+    """Gradients of coefficients, as a complex-to-real transform wants them."""
+    height, n_columns = gradient.shape[1:]
+    mirrored = np.conj(gradient[:, -np.arange(height) % height])
+    outer = doubled(width, n_columns) == 1
+    return np.where(outer, (gradient + mirrored) / 2, gradient / 2)
 
 
 def random_maps(rng: np.random.Generator, height: int, width: int, kind: str):

@@ -52,6 +52,19 @@ def random_spectra(rng: np.random.Generator, shape: tuple[int, ...], real: type)
     return spectra.astype(np.result_type(real, np.complex64))
 
 
+def laid_out(images: np.ndarray, layout: int) -> np.ndarray:
+    """The same images: contiguous, interleaved, or a window of larger ones."""
+    if layout == 1:
+        return np.ascontiguousarray(images.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    if layout == 2:
+        n, channels, height, width = images.shape
+        larger = np.zeros((n, channels + 1, height + 3, width + 5), images.dtype)
+        view = larger[:, :channels, 2 : 2 + height, 4 : 4 + width]
+        view[:] = images
+        return view
+    return images
+
+
 @pytest.mark.parametrize("seed", range(90))
 def test_grey(simt: Simt, seed: int) -> None:
     rng = np.random.default_rng([1, seed])
@@ -63,6 +76,7 @@ def test_grey(simt: Simt, seed: int) -> None:
     else:
         images = rng.uniform(-1, 300, shape).astype(REALS[seed % 3 - 1])
     rounded, shifted = bool(seed // 6 % 2), bool(seed // 12 % 2)
+    images = laid_out(images, seed // 24 % 3)
 
     def compute() -> list[np.ndarray]:
         means = simt.mean(images, rounded)
@@ -79,13 +93,38 @@ def test_grey(simt: Simt, seed: int) -> None:
         np.testing.assert_array_equal(got, want)
 
 
-@pytest.mark.parametrize("seed", range(50))
-def test_hann(simt: Simt, seed: int) -> None:
+@pytest.mark.parametrize("seed", range(54))
+def test_windowed_grey(simt: Simt, seed: int) -> None:
     rng = np.random.default_rng([2, seed])
-    planes = rng.uniform(-10, 300, random_shape(rng)).astype(REALS[seed % 2])
-    means = simt.mean(planes[:, None])
-    (got,) = in_every_schedule(simt, lambda: [simt.hann(planes, means)], seed)
-    assert_close(got, oracle.hann(planes), 300)
+    n, height, width = random_shape(rng)
+    shape = (n, (1, 3)[seed % 2], height, width)
+    images = rng.integers(0, 256, shape, dtype=np.uint8)
+    if seed % 3:
+        images = rng.uniform(-10, 300, shape).astype(REALS[seed % 3 - 1])
+    images = laid_out(images, seed // 6 % 3)
+    rounded = bool(seed // 18 % 2)
+    real = np.dtype(np.float64 if images.dtype == np.float64 else np.float32)
+
+    def compute() -> list[np.ndarray]:
+        table = simt.window(height, width, real)
+        return [simt.grey(images, rounded, simt.mean(images, rounded), table)]
+
+    (got,) = in_every_schedule(simt, compute, seed)
+    assert_close(got, oracle.hann(oracle.grey(images, rounded)), 300)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_grey_adjoint(simt: Simt, seed: int) -> None:
+    rng = np.random.default_rng([11, seed])
+    planes = rng.standard_normal(random_shape(rng)).astype(REALS[seed % 2])
+    channels, windowed = (1, 3)[seed // 2 % 2], bool(seed // 4 % 2)
+
+    def compute() -> list[np.ndarray]:
+        table = simt.window(*planes.shape[1:], planes.dtype) if windowed else None
+        return [simt.grey_adjoint(planes, channels, table)]
+
+    (got,) = in_every_schedule(simt, compute, seed)
+    assert_close(got, oracle.grey_adjoint(planes, channels, windowed), np.abs(planes).max())
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -161,6 +200,99 @@ def test_spread_and_adjoint(simt: Simt, seed: int) -> None:
     assert abs(left - right) <= 1e3 * np.finfo(q.dtype).eps * np.abs(plane * got).sum()
 
 
+def random_gradients(
+    rng: np.random.Generator, n: int, height: int, width: int, n_bins: int, real: type
+) -> list[np.ndarray | None]:
+    """Of bins, rows, columns and DC; each is missing now and then."""
+    lengths = (n_bins, height // 2 + 1, width // 2 + 1, 1)
+    return [
+        rng.standard_normal((n, length)).astype(real) if rng.random() < 0.8 else None
+        for length in lengths
+    ]
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_backward(simt: Simt, seed: int) -> None:
+    """Over spectra of no real plane, whose outer columns are not Hermitian."""
+    rng = np.random.default_rng([12, seed])
+    n, height, width = random_shape(rng)
+    real = REALS[seed % 2]
+    maps, inverse_counts, folded = oracle.random_maps(rng, height, width, KINDS[seed // 2 % 3])
+    value, amplitude = VALUES[seed // 6 % 4], float(rng.uniform(0.5, 2))
+    spectra = random_spectra(rng, (n, height, width // 2 + 1), real)
+    gradients = random_gradients(rng, n, height, width, len(inverse_counts), real)
+    plan = (maps, inverse_counts, width, folded)
+
+    def compute() -> list[np.ndarray]:
+        return [simt.backward(spectra, *plan, gradients, value, amplitude)]
+
+    (got,) = in_every_schedule(simt, compute, seed)
+    slope = oracle.value_derivative(spectra, *value, amplitude)
+    weights = oracle.weights_of_gradients(gradients, *plan, n)
+    size = oracle.weights_of_gradients([q if q is None else np.abs(q) for q in gradients], *plan, n)
+    want = oracle.for_real_planes(weights * slope, width)
+    scale = np.abs(oracle.for_real_planes(size * np.abs(slope) + 0j, width))
+    assert_close(got.real, want.real, scale)
+    assert_close(got.imag, want.imag, scale)
+
+
+@pytest.mark.parametrize("kind", KINDS[:3])
+@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize("size", [(6, 8), (7, 5), (5, 6), (1, 9), (9, 1), (8, 2)])
+def test_backward_is_the_derivative_of_means(simt: Simt, size, value, kind: str) -> None:
+    """Along a random direction in the space of planes, by differences of the oracle's means."""
+    height, width = size
+    rng = np.random.default_rng([13, height, width, value[0]])
+    maps, inverse_counts, folded = oracle.random_maps(rng, height, width, kind)
+    plan = (maps, inverse_counts, width, folded)
+    gradients = random_gradients(rng, 1, height, width, len(inverse_counts), np.float64)
+    plane, direction = rng.standard_normal((2, 1, height, width))
+
+    def loss(planes: np.ndarray) -> float:
+        values = oracle.value_of(np.fft.rfft2(planes), *value, 0.7)
+        means = (
+            oracle.average(values, *plan),
+            oracle.rows(values, width),
+            oracle.columns(values),
+            values[:, 0, :1],
+        )
+        return sum((q * m).sum() for q, m in zip(gradients, means, strict=True) if q is not None)
+
+    step = 1e-6
+    numeric = (loss(plane + step * direction) - loss(plane - step * direction)) / (2 * step)
+    spectra = np.fft.rfft2(plane)
+    gradient = simt.backward(spectra, *plan, gradients, value, 0.7)
+    found = (np.fft.irfft2(gradient, s=size, norm="forward") * direction).sum()
+    assert abs(found - numeric) <= 1e-6 * (abs(numeric) + np.abs(gradient).sum())
+
+
+@pytest.mark.parametrize("real", REALS)
+def test_backward_where_there_is_no_power(simt: Simt, real: type) -> None:
+    """Of a black image the gradient is zero, but for the log of an amplitude."""
+    maps, inverse_counts, folded = oracle.random_maps(np.random.default_rng(14), 6, 8, "dc")
+    spectra = np.zeros((1, 6, 5), np.result_type(real, np.complex64))
+    gradients = random_gradients(np.random.default_rng(14), 1, 6, 8, len(inverse_counts), real)
+    for value in VALUES:
+        plan = (maps, inverse_counts, 8, folded)
+        got = simt.backward(spectra, *plan, gradients, value)
+        assert np.isfinite(got).all()
+        assert np.any(got != 0) == (value[0] == 3)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_backward_keeps_images_apart(simt: Simt, bad: float) -> None:
+    rng = np.random.default_rng(15)
+    maps, inverse_counts, folded = oracle.random_maps(rng, 12, 10, "middle")
+    spectra = random_spectra(rng, (3, 12, 6), np.float32)
+    spectra[1, 4, 2] = bad
+    gradients = random_gradients(rng, 3, 12, 10, len(inverse_counts), np.float32)
+    got = simt.backward(spectra, maps, inverse_counts, 10, folded, gradients, VALUES[2])
+    finite = np.isfinite(got)
+    assert finite[0].all()
+    assert finite[2].all()
+    assert not finite[1, 4, 2]
+
+
 @pytest.mark.parametrize(
     ("height", "width"),
     [(3, 4200), (2, 2100), (1, 3000), (150, 1), (300, 4), (1, 1), (2, 2), (129, 33)],
@@ -206,7 +338,8 @@ def test_no_images_launch_nothing(simt: Simt) -> None:
         assert len(result) == 0
     assert simt.grey(np.empty((0, 3, 4, 6), np.uint8)).shape == (0, 4, 6)
     assert simt.mean(np.empty((0, 3, 4, 6), np.uint8)).shape == (0,)
-    assert simt.hann(np.empty((0, 4, 6), np.float32), np.empty(0)).shape == (0, 4, 6)
+    assert simt.grey_adjoint(np.empty((0, 4, 6), np.float32), 3).shape == (0, 3, 4, 6)
+    assert simt.backward(empty, maps, inverse_counts, 6, folded, [None] * 4).shape == (0, 4, 4)
     assert simt.spread(np.empty((0, len(inverse_counts))), maps, inverse_counts, 6, True).size == 0
 
 
@@ -231,3 +364,5 @@ def test_maps_that_break_the_plan_stay_in_bounds(simt: Simt) -> None:
     spectra = random_spectra(rng, (1, 12, 9), np.float32)
     bins = simt.means(spectra, maps, np.ones(20), 16, False)[0]
     assert np.isfinite(bins).all()
+    gradients = [np.ones((1, 20), np.float32), None, None, None]
+    assert np.isfinite(simt.backward(spectra, maps, np.ones(20), 16, False, gradients)).all()
