@@ -120,23 +120,20 @@ def _save_backward(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
 def _backward_backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
     """The vector-Jacobian product of the reference, in torch's operations: any order follows."""
     images, maps, inverse_counts, *reaching = ctx.saved_tensors
-    present = [i for i, tensor in enumerate(reaching) if tensor is not None]
-
-    def first_order(images: Tensor, *given: Tensor) -> Tensor:
-        every: list[Tensor | None] = [None] * len(reaching)
-        for i, tensor in zip(present, given, strict=True):
-            every[i] = tensor
-        return reference.spectral_means_backward(
-            images, maps, inverse_counts, *ctx.arguments, *every
+    is_differentiated_again = torch.is_grad_enabled()
+    with torch.enable_grad():
+        # Views, because what hangs on the inputs themselves (hooks) is not for this inner graph.
+        views: list[Any] = [None if x is None else x.view_as(x) for x in (images, *reaching)]
+        output = reference.spectral_means_backward(
+            views[0], maps, inverse_counts, *ctx.arguments, *views[1:]
         )
-
-    pull = torch.func.vjp(first_order, images, *(reaching[i] for i in present))[1]
-    of_images, *of_reaching = pull(gradient)
-    found: list[Tensor | None] = [None] * len(ctx.needs_input_grad)
-    found[0] = of_images
-    for i, tensor in zip(present, of_reaching, strict=True):
-        found[_FIRST_GRADIENT + i] = tensor
-    return tuple(found)
+    places = (0, *range(_FIRST_GRADIENT, _FIRST_GRADIENT + len(reaching)))
+    needed = {p: x for p, x in zip(places, views, strict=True) if ctx.needs_input_grad[p]}
+    found = torch.autograd.grad(
+        output, list(needed.values()), gradient, create_graph=is_differentiated_again
+    )
+    of_needed = dict(zip(needed, found, strict=True))
+    return tuple(of_needed.get(i) for i in range(len(ctx.needs_input_grad)))
 
 
 torch.library.register_autograd(_MEANS, _means_backward, setup_context=_save_means, lib=library)

@@ -239,7 +239,8 @@ def half_spectrum_adjoint(
     weights = column_weights(width, per_coefficient.shape[-1], True).to(per_coefficient.real)
     # Of the outer columns only the Hermitian part reaches real pixels. What is left of them in a
     # complex-to-real transform differs from library to library (pytorch #154496), so it goes here.
-    mirrored = per_coefficient.flip(-2).roll(1, -2).conj()
+    # A lazy conjugate would be lost where a compiled graph calls this op as a whole.
+    mirrored = torch.conj_physical(per_coefficient.flip(-2).roll(1, -2))
     hermitian = torch.where(weights == 1, (per_coefficient + mirrored) / 2, per_coefficient)
     planes = torch.fft.irfft2(hermitian / weights, s=(height, width), norm="forward") * gain
     if not hann_window:

@@ -102,7 +102,11 @@ def spectral_profile(
     factors; logs over complete rings 1e-5 of the largest. The pure-torch fallback is less exact
     (2e-6, 1e-5, 1e-4), with the library transform of the machine.
     Gradients: one fused op that computes the spectrum again from the images, so that autograd
-    keeps nothing but the images; derivatives beyond the first are composed of torch's operations.
+    keeps nothing but the images (and the cached plan of their size); derivatives beyond the first
+    are composed of torch's operations and take several half spectra of memory. float32 gradients
+    are within 1e-5 of the float64 ones in the L2 norm of an image, and within 2e-3 for logs, whose
+    slope 1/F is steepest where F is faintest: a larger eps trains better. Where P is 0, magnitudes
+    and logs of P have the gradient 0. NaN and Inf stay in the gradient of the image that has them.
     Definitions: Durall et al., CVPR 2020 (`durall`); Jung and Keuper, AAAI 2021 (`jung`);
     Ricker et al., 2022 (`power`).
 
