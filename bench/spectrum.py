@@ -1,305 +1,293 @@
 """spectral_profile against what a user would write instead, interleaved in one run.
 
-Every candidate turns the same uint8 RGB batch into power profiles over integer radii (Durall's
-method gives its own log profile). Agreement is checked before anything is timed. Peers run with a
-warm allocator: the batch is small enough, and the loop long enough, that no page is fresh.
-
     python bench/spectrum.py --json bench/results/spectrum.json
+
+Agreement is checked before anything is timed. Peers run with an allocator that keeps its pages
+(the process starts itself again with that setting); what the naive one costs without is measured
+apart. Memory is measured in fresh processes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
-import platform
-import statistics
+import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
+from measure import (
+    WARM_ALLOCATOR,
+    interleaved,
+    machine,
+    peak_growth,
+    ratio,
+    set_threads,
+    summary,
+)
+from peers import (
+    Bins,
+    GreyAndFft,
+    IndexAdd,
+    Naive,
+    Peer,
+    candidates,
+    compiled,
+    grey_of,
+    largest_differences,
+    ours,
+    power_of,
+)
 from torch import Tensor
 
-import gandetect
 from gandetect import ops
-from gandetect.ops import reference
-from gandetect.ops.conventions import make_plan
 
-SIZES = {"64": (64, 64), "256": (256, 256), "512": (512, 512), "1024": (1024, 1024)}
-GREY = torch.tensor(reference.GREY_WEIGHTS)
+SIZES = {
+    "64²": (64, 64),
+    "224²": (224, 224),
+    "256²": (256, 256),
+    "512²": (512, 512),
+    "1024²": (1024, 1024),
+    "1080x1920": (1080, 1920),
+}
 # Images per call: enough to hide the call, small enough for the peers' temporaries to stay warm.
-BATCH = {"64": 64, "256": 16, "512": 8, "1024": 4}
-CHUNK_PIXELS = 4 * 256 * 256
+BATCH = {"64²": 64, "224²": 16, "256²": 16, "512²": 8, "1024²": 4, "1080x1920": 2}
+MEMORY_IMAGES = (8, 64)
 
 
-def ours(images: Tensor) -> Tensor:
-    return ops.spectral_profile(images)
-
-
-def ours_durall(images: Tensor) -> Tensor:
-    return ops.spectral_profile(images, "durall")
-
-
-class TorchBins:
-    """rfft2 and a weighted index_add over precomputed bins, in chunks that fit the cache."""
-
-    def __init__(self, height: int, width: int) -> None:
-        plan = make_plan(height, width, "centered", "corner")
-        self.index = plan.maps[0].reshape(-1).long()
-        weights = torch.ones(width // 2 + 1)
-        weights[1 : (width + 1) // 2] = 2
-        self.weights = weights.expand(height, -1).reshape(-1)
-        self.inverse = plan.inverse_counts.float()
-        self.chunk = max(1, CHUNK_PIXELS // (height * width))
-
-    def __call__(self, images: Tensor) -> Tensor:
-        return torch.cat([self.profiles(part) for part in images.split(self.chunk)])
-
-    def profiles(self, images: Tensor) -> Tensor:
-        grey = (images.float() * GREY[:, None, None]).sum(1)
-        spectrum = torch.view_as_real(torch.fft.rfft2(grey))
-        power = spectrum.square().sum(-1).flatten(1) * self.weights
-        sums = power.new_zeros(power.shape[0], self.inverse.numel())
-        return sums.index_add_(1, self.index, power) * self.inverse
-
-
-class NaiveTorch:
-    """fft2, fftshift and index_add over the whole batch."""
-
-    def __init__(self, height: int, width: int) -> None:
-        y, x = torch.arange(height) - height // 2, torch.arange(width) - width // 2
-        radius = torch.sqrt((y[:, None] ** 2 + x**2).double()).floor().long()
-        self.index = radius.reshape(-1)
-        self.counts = torch.bincount(self.index).float()
-
-    def __call__(self, images: Tensor) -> Tensor:
-        grey = (images.float() * GREY[:, None, None]).sum(1)
-        spectrum = torch.fft.fftshift(torch.fft.fft2(grey), dim=(-2, -1))
-        power = spectrum.abs().square().flatten(1)
-        sums = power.new_zeros(power.shape[0], self.counts.numel())
-        return sums.index_add_(1, self.index, power) / self.counts
-
-
-class DurallNumpy:
-    """The published method: one grey image at a time, full transform, radii recomputed."""
-
-    def __call__(self, images: Tensor) -> Tensor:
-        grey = (images.double() * GREY.double()[:, None, None]).sum(1).round().numpy()
-        return torch.from_numpy(np.stack([self.profile(plane) for plane in grey]))
-
-    def profile(self, grey: np.ndarray) -> np.ndarray:
-        spectrum = np.fft.fftshift(np.fft.fft2(grey)) + 1e-8
-        magnitude = 20 * np.log(np.abs(spectrum))
-        y, x = np.indices(magnitude.shape)
-        center = np.array([(x.max() - x.min()) / 2.0, (y.max() - y.min()) / 2.0])
-        radius = np.hypot(x - center[0], y - center[1])
-        order = np.argsort(radius.flat)
-        sorted_radius, values = radius.flat[order].astype(int), magnitude.flat[order]
-        edges = np.where(np.diff(sorted_radius))[0]
-        cumulated = np.cumsum(values, dtype=float)
-        return np.diff(cumulated[edges]) / np.diff(edges)
-
-
-class NumbaFft:
-    """Grey and power + bins as compiled numba loops around torch's rfft2."""
-
-    def __init__(self, height: int, width: int) -> None:
-        import numba
-
-        plan = make_plan(height, width, "centered", "corner")
-        self.bins = plan.maps[0].numpy()
-        self.inverse = plan.inverse_counts.numpy()
-        self.chunk = max(1, CHUNK_PIXELS // (height * width))
-        self.width = width
-        self.grey = numba.njit(_grey_loop, fastmath=True)
-        self.average = numba.njit(_average_loop, fastmath=True)
-
-    def __call__(self, images: Tensor) -> Tensor:
-        results = []
-        for part in images.split(self.chunk):
-            spectrum = torch.fft.rfft2(torch.from_numpy(self.grey(part.numpy())))
-            plane = torch.view_as_real(spectrum).numpy()
-            results.append(self.average(plane, self.bins, self.inverse, self.width))
-        return torch.from_numpy(np.concatenate(results))
-
-
-def _grey_loop(images):  # type: ignore[no-untyped-def]  # compiled by numba
-    n, _, height, width = images.shape
-    out = np.empty((n, height, width), np.float32)
-    for i in range(n):
-        for y in range(height):
-            for x in range(width):
-                out[i, y, x] = (
-                    np.float32(0.299) * images[i, 0, y, x]
-                    + np.float32(0.587) * images[i, 1, y, x]
-                    + np.float32(0.114) * images[i, 2, y, x]
-                )
-    return out
-
-
-def _average_loop(spectrum, bins, inverse, width):  # type: ignore[no-untyped-def]
-    n, height, columns, _ = spectrum.shape
-    out = np.zeros((n, inverse.size), np.float64)
-    for i in range(n):
-        for u in range(height):
-            for v in range(columns):
-                power = spectrum[i, u, v, 0] ** 2 + spectrum[i, u, v, 1] ** 2
-                out[i, bins[u, v]] += power if v == 0 or 2 * v == width else 2 * power
-        for k in range(inverse.size):
-            out[i, k] *= inverse[k]
-    return out.astype(np.float32)
-
-
-def candidates(height: int, width: int) -> dict[str, Callable[[Tensor], Tensor]]:
-    table: dict[str, Callable[[Tensor], Tensor]] = {
-        "gandetect": ours,
-        "torch rfft2 + index_add, chunked": TorchBins(height, width),
-        "torch fft2 + shift + index_add": NaiveTorch(height, width),
-        "gandetect, durall": ours_durall,
-        "Durall's method in numpy": DurallNumpy(),
-    }
-    try:
-        table["numba + torch rfft2"] = NumbaFft(height, width)
-    except ImportError:
-        print("numba is not installed; its column is left out", file=sys.stderr)
-    if os.environ.get("GANDETECT_BENCH_COMPILE", "1") != "0":
-        eager = TorchBins(height, width)
-        compiled = torch.compile(eager.profiles, dynamic=False)
-        table["torch.compile of rfft2 + index_add"] = lambda images: torch.cat(
-            [compiled(part) for part in images.split(eager.chunk)]
-        )
-    return table
-
-
-def check_agreement(images: Tensor, table: dict[str, Callable[[Tensor], Tensor]]) -> dict:
-    """Largest relative difference of each candidate from ours over complete rings."""
-    differences = {}
-    rings = min(images.shape[-2:]) // 2
-    for name, run in table.items():
-        durall = "durall" in name.lower()
-        wanted = (ours_durall if durall else ours)(images).double()[:, 1 : rings - 1]
-        actual = run(images).double()[:, 1 : rings - 1]
-        differences[name] = float(((actual - wanted) / wanted).abs().max())
-        if differences[name] > 2e-3:
-            raise SystemExit(f"{name} disagrees by {differences[name]:.2e}; nothing was timed")
-    return differences
-
-
-def interleaved(
-    images: Tensor, table: dict[str, Callable[[Tensor], Tensor]], seconds: float
-) -> dict[str, list[float]]:
-    """Wall seconds per image of each candidate; every round times each of them once."""
-    times: dict[str, list[float]] = {name: [] for name in table}
-    for run in table.values():
-        run(images)
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times["gandetect"]) < 7:
-        for name, run in table.items():
-            start = time.perf_counter()
-            run(images)
-            times[name].append((time.perf_counter() - start) / images.shape[0])
-    return times
-
-
-def temporary_bytes(run: Callable[[Tensor], Tensor], images: Tensor) -> int:
-    """Growth of the peak resident set while one call runs; nothing larger may have run before."""
-    import resource
-
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    run(images)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
-
-
-def memory_growth(height: int, width: int) -> dict[str, int]:
-    """Bytes above the input for 8 and for 64 images, ours first so that it cannot hide."""
-    small = torch.randint(0, 256, (8, 3, height, width), dtype=torch.uint8)
-    large = torch.randint(0, 256, (64, 3, height, width), dtype=torch.uint8)
-    ours(small[:1])
-    return {"8": temporary_bytes(ours, small), "64": temporary_bytes(ours, large)}
-
-
-def summary(samples: list[float]) -> dict[str, float]:
-    quartiles = statistics.quantiles(samples, n=4)
-    return {
-        "median_us": 1e6 * statistics.median(samples),
-        "iqr_us": 1e6 * (quartiles[2] - quartiles[0]),
-        "best_us": 1e6 * min(samples),
-        "rounds": len(samples),
-    }
-
-
-def machine() -> dict[str, object]:
-    info = Path("/proc/cpuinfo")
-    names = (
-        [line for line in info.read_text().splitlines() if "model name" in line]
-        if (info.is_file())
-        else []
-    )
-    return {
-        "cpu": names[0].split(":")[1].strip() if names else platform.processor(),
-        "cores": os.cpu_count(),
-        "load_average": os.getloadavg()[0],
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        **gandetect.show_config(),
-    }
-
-
-def run_case(name: str, threads: int, seconds: float) -> dict[str, object]:
-    height, width = SIZES[name]
-    torch.set_num_threads(threads)
+def images_of(size: str, channels: int, count: int | None = None) -> Tensor:
     generator = torch.Generator().manual_seed(5)
-    shape = (BATCH[name], 3, height, width)
-    images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    shape = (count or BATCH[size], channels, *SIZES[size])
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+
+
+def bound(run: Peer, images: Tensor) -> Callable[[], Tensor]:
+    return lambda: run(images)
+
+
+def forward_case(size: str, channels: int, threads: int, seconds: float) -> dict[str, Any]:
+    height, width = SIZES[size]
+    set_threads(threads)
+    images = images_of(size, channels)
     with torch.inference_mode():
-        table = candidates(height, width)
-        agreement = check_agreement(images, table)
-        times = interleaved(images, table, seconds)
-    ratios = {
-        other: statistics.median(t / o for t, o in zip(samples, times["gandetect"], strict=True))
-        for other, samples in times.items()
-    }
-    ratios["Durall's method in numpy"] = statistics.median(
-        t / o
-        for t, o in zip(times["Durall's method in numpy"], times["gandetect, durall"], strict=True)
+        table = candidates(height, width, compile_too=True)
+        agreement = largest_differences(images, table)
+        table["torch grey + rfft2, no bins"] = GreyAndFft(height, width)
+        table["gandetect, all projections"] = lambda x: ops.spectral_profile(
+            x, projections=("azimuthal", "rows", "columns")
+        )[0]
+        runs = {name: bound(run, images) for name, run in table.items()}
+        if channels == 3:
+            interleaved_pixels = images.contiguous(memory_format=torch.channels_last)
+            runs["gandetect, interleaved pixels"] = bound(ours, interleaved_pixels)
+        times = interleaved(runs, seconds)
+    of_ours = times["gandetect"]
+    ratios = {name: ratio(samples, of_ours) for name, samples in times.items()}
+    ratios["Durall's method in numpy"] = ratio(
+        times["Durall's method in numpy"], times["gandetect, durall"]
     )
+    pixels = height * width
+    median = summary(of_ours, len(images))["median_us"]
     return {
-        "size": name,
+        "size": size,
+        "channels": channels,
         "threads": threads,
-        "batch": BATCH[name],
-        "results": {other: summary(samples) for other, samples in times.items()},
+        "batch": len(images),
+        "results": {name: summary(samples, len(images)) for name, samples in times.items()},
         "ratio_to_gandetect": ratios,
         "largest_difference": agreement,
+        "ns_per_pixel": 1e3 * median / pixels,
+        "gflops": 2.5 * pixels * math.log2(pixels) / median / 1e3,
+        "gb_per_s_of_pixels": channels * pixels / median / 1e3,
     }
+
+
+class LogLoss:
+    """A loss on log profiles, as spectral regularizers use it."""
+
+    def __init__(self, size: str, profile: Callable[[Tensor], Tensor], images: Tensor) -> None:
+        self.profile, self.images = profile, images
+
+    def __call__(self) -> Tensor:
+        self.images.grad = None
+        self.profile(self.images).square().mean().backward()
+        assert self.images.grad is not None
+        return self.images.grad
+
+
+class LogBins(Bins):
+    """The log profile of rfft2 + index_add, for autograd."""
+
+    def profiles(self, images: Tensor) -> Tensor:
+        values = 10 * torch.log(power_of(grey_of(images)) + 1e-16) * self.weights
+        sums = values.new_zeros(values.shape[0], self.inverse.numel())
+        return sums.index_add(1, self.index, values) * self.inverse
+
+
+def losses(size: str, channels: int, compile_too: bool) -> dict[str, LogLoss]:
+    images = images_of(size, channels).float().requires_grad_()
+    eager = LogBins(*SIZES[size])
+    table: dict[str, Callable[[Tensor], Tensor]] = {
+        "gandetect": lambda x: ops.spectral_profile(x, value="log"),
+        "torch autograd of rfft2 + index_add": eager.profiles,
+        "the same, chunked": eager,
+    }
+    if compile_too:
+        table["torch.compile of it"] = compiled(eager)
+    return {name: LogLoss(size, profile, images) for name, profile in table.items()}
+
+
+def backward_case(size: str, channels: int, threads: int, seconds: float) -> dict[str, Any]:
+    set_threads(threads)
+    runs = losses(size, channels, compile_too=True)
+    wanted = runs["gandetect"]().clone()
+    differences = {
+        name: float((run() - wanted).norm() / wanted.norm()) for name, run in runs.items()
+    }
+    # Coefficients that cancel have steep logarithms: rounding shows there, in every candidate.
+    if max(differences.values()) > 2e-2:
+        raise SystemExit(f"gradients differ: {differences}; nothing was timed")
+    times = interleaved(runs, seconds)
+    return {
+        "size": size,
+        "channels": channels,
+        "threads": threads,
+        "results": {name: summary(samples, BATCH[size]) for name, samples in times.items()},
+        "ratio_to_gandetect": {
+            name: ratio(samples, times["gandetect"]) for name, samples in times.items()
+        },
+        "largest_difference": differences,
+    }
+
+
+# Memory: each in a process of its own, that prints bytes.
+
+
+def memory_forward(name: str, size: str, count: int) -> int:
+    set_threads(1)
+    run: Peer = {
+        "gandetect": ours,
+        "torch rfft2 + index_add, chunked": IndexAdd(*SIZES[size]),
+        "torch fft2 + shift + index_add": Naive(*SIZES[size]),
+    }[name]
+    images = images_of(size, 3, count)
+    with torch.inference_mode():
+        run(images[:1])
+        return peak_growth(lambda: run(images))
+
+
+def memory_backward(name: str, size: str) -> int:
+    set_threads(1)
+    run = losses(size, 1, compile_too=False)[name]
+    small = run.images
+    run.images = small.detach()[:1].clone().requires_grad_()
+    run()
+    run.images = small
+    return peak_growth(run)
+
+
+def in_fresh_process(*arguments: str) -> int:
+    command = [sys.executable, __file__, "--memory", *arguments]
+    environment = {k: v for k, v in os.environ.items() if k not in WARM_ALLOCATOR}
+    said = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    return int(said.stdout.split()[-1])
+
+
+def memory() -> dict[str, Any]:
+    forward = {
+        name: {
+            str(count): in_fresh_process("forward", name, "256²", str(count))
+            for count in MEMORY_IMAGES
+        }
+        for name in (
+            "gandetect",
+            "torch rfft2 + index_add, chunked",
+            "torch fft2 + shift + index_add",
+        )
+    }
+    backward = {
+        name: in_fresh_process("backward", name, "256²", "0")
+        for name in ("gandetect", "torch autograd of rfft2 + index_add", "the same, chunked")
+    }
+    return {"size": "256²", "forward_bytes": forward, "backward_bytes": backward}
+
+
+def default_allocator(seconds: float) -> dict[str, float]:
+    """How many times slower the naive peer is where every batch pays for fresh pages."""
+    environment = {k: v for k, v in os.environ.items() if k not in WARM_ALLOCATOR}
+    command = [sys.executable, __file__, "--naive", "--seconds", str(seconds)]
+    said = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    return json.loads(said.stdout.splitlines()[-1])
+
+
+def naive_ratios(seconds: float) -> dict[str, float]:
+    set_threads(1)
+    ratios = {}
+    with torch.inference_mode():
+        for size in SIZES:
+            images = images_of(size, 3)
+            runs = {"ours": bound(ours, images), "naive": bound(Naive(*SIZES[size]), images)}
+            times = interleaved(runs, seconds / 4)
+            ratios[size] = ratio(times["naive"], times["ours"])
+    return ratios
+
+
+def say(case: dict[str, Any]) -> None:
+    print(f"{case['size']}, {case['channels']} channel(s), {case['threads']} thread(s)")
+    for name, times in case["results"].items():
+        median, how = times["median_us"], case["ratio_to_gandetect"][name]
+        print(f"  {name:40s} {median:10.1f} us/image  {how:6.2f}x", flush=True)
+
+
+def measure_all(arguments: argparse.Namespace) -> dict[str, Any]:
+    set_threads(1)
+    report: dict[str, Any] = {"machine": machine(), "cases": [], "backward": []}
+    for threads in arguments.threads:
+        for channels in arguments.channels:
+            for size in arguments.sizes:
+                report["cases"].append(forward_case(size, channels, threads, arguments.seconds))
+                say(report["cases"][-1])
+    for channels in arguments.channels:
+        for size in arguments.sizes:
+            report["backward"].append(backward_case(size, channels, 1, arguments.seconds))
+            say(report["backward"][-1])
+    report["default_allocator"] = default_allocator(arguments.seconds)
+    report["memory"] = memory()
+    return report
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--json", type=Path, help="write the results here")
+    parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=list(SIZES))
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--channels", nargs="+", type=int, default=[3, 1], choices=[1, 3])
+    parser.add_argument("--seconds", type=float, default=6, help="of timing per case")
+    parser.add_argument("--memory", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--naive", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--json", type=Path, help="write the results here")
-    parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=list(SIZES))
-    parser.add_argument("--threads", nargs="+", type=int, default=[1])
-    parser.add_argument("--seconds", type=float, default=20, help="per size and thread count")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    report = {
-        "machine": machine(),
-        "memory_above_input_bytes": {"256": memory_growth(256, 256)},
-        "cases": [],
-    }
-    for threads in arguments.threads:
-        for name in arguments.sizes:
-            case = run_case(name, threads, arguments.seconds)
-            report["cases"].append(case)
-            print(f"{name}², {threads} thread(s)")
-            for other, ratio in case["ratio_to_gandetect"].items():
-                median = case["results"][other]["median_us"]
-                print(f"  {other:38s} {median:10.1f} us/image  {ratio:6.2f}x")
+    arguments = parsed()
+    if arguments.memory:
+        kind, name, size, count = arguments.memory
+        grown = memory_backward(name, size) if kind == "backward" else None
+        print(grown if grown is not None else memory_forward(name, size, int(count)))
+        return
+    if arguments.naive:
+        print(json.dumps(naive_ratios(arguments.seconds)))
+        return
+    if any(name not in os.environ for name in WARM_ALLOCATOR):
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **WARM_ALLOCATOR})
+    report = measure_all(arguments)
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+        arguments.json.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,122 @@
+"""Timing, memory and the machine, for every benchmark."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import gandetect
+
+HERE = Path(__file__).resolve().parent
+# glibc gives large blocks back to the system at once, and every batch then pays for fresh pages.
+WARM_ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 32),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
+    "MALLOC_TOP_PAD_": str(1 << 26),
+}
+
+
+def interleaved(
+    table: Mapping[str, Callable[[], Any]], seconds: float, rounds: int = 7
+) -> dict[str, list[float]]:
+    """Wall seconds of each candidate; every round times each of them once."""
+    times: dict[str, list[float]] = {name: [] for name in table}
+    for run in table.values():
+        run()
+    end = time.perf_counter() + seconds
+    done = 0
+    while done < rounds or time.perf_counter() < end:
+        for name, run in table.items():
+            start = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - start)
+        done += 1
+    return times
+
+
+def summary(samples: list[float], images: int) -> dict[str, float]:
+    quartiles = statistics.quantiles(samples, n=4)
+    return {
+        "median_us": 1e6 * statistics.median(samples) / images,
+        "iqr_us": 1e6 * (quartiles[2] - quartiles[0]) / images,
+        "best_us": 1e6 * min(samples) / images,
+        "rounds": len(samples),
+    }
+
+
+def ratio(samples: list[float], ours: list[float]) -> float:
+    """Median over rounds, so that what disturbs a round disturbs both."""
+    return statistics.median(a / b for a, b in zip(samples, ours, strict=True))
+
+
+def machine() -> dict[str, Any]:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.split(":")[1].strip() for line in lines if "model name" in line]
+    models = [
+        ", family {}, model {}".format(*(line.split(":")[1].strip() for line in pair))
+        for pair in [[x for x in lines if x.startswith(("cpu family", "model\t"))][:2]]
+        if len(pair) == 2
+    ]
+    return {
+        "cpu": (names[0] if names else platform.processor()) + "".join(models),
+        "cores": os.cpu_count(),
+        "date": date.today().isoformat(),
+        "load_average": os.getloadavg()[0],
+        "python": platform.python_version(),
+        **gandetect.show_config(),
+        **peaks(),
+    }
+
+
+def peaks() -> dict[str, float]:
+    """Multiply-add and read rates of one core, or nothing where there is no compiler."""
+    compiler = os.environ.get("CXX") or shutil.which("c++")
+    if compiler is None:
+        return {}
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder, "peaks")
+        flags = ["-std=c++17", "-O3", "-march=native", "-mprefer-vector-width=512"]
+        if platform.machine() != "x86_64":
+            flags = flags[:-1]
+        subprocess.run([compiler, *flags, HERE / "peaks.cpp", "-o", program], check=True)
+        said = subprocess.run([program], check=True, capture_output=True, text=True).stdout
+    gflops, bandwidth = map(float, said.split())
+    return {"peak_gflops": gflops, "read_gb_per_s": bandwidth}
+
+
+def peak_growth(run: Callable[[], Any]) -> int:
+    """Bytes by which the resident set rises at most above where it stands, while `run` runs."""
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _status("VmHWM")
+    kept = run()
+    grown = _status("VmHWM") - before
+    del kept
+    return grown
+
+
+def _status(field: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"/proc/self/status has no {field}")
+
+
+def set_threads(count: int) -> None:
+    torch.set_num_threads(count)
+    try:
+        import numba
+    except ImportError:
+        return
+    numba.set_num_threads(count)
