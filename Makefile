@@ -2,7 +2,9 @@
 # make demo MEDIA=path the same with your own files
 # make test            all tests, lint and type checks
 # make cuda            nvcc gate, CUDA kernels run on the CPU, sanitizers over those
-# make bench           kernel benchmarks (quiet machine), JSON in bench/results
+# make gpu             on a machine with a CUDA GPU: build, GPU tests, benchmark
+# make bench           all benchmarks (quiet machine), JSON in bench/results
+# make bench-spectrum  those of the spectrum kernel, the README's table and plot from them
 # make wheel           sdist -> wheel -> a clean environment -> one op
 # make clean
 #
@@ -19,7 +21,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 NATIVE := $(wildcard csrc/*.cpp csrc/*/*.cpp csrc/*/*.h csrc/*/*.inc csrc/*/*.cuh csrc/*/*.cu)
 FORMATTED := $(NATIVE) $(wildcard tests/kernels/*.cpp tests/simt/*.cpp tests/simt/*.h tests/simt/*.cu tests/simt/*/*/*.h)
 
-.PHONY: demo test lint pytest cuda bench wheel clean install
+.PHONY: demo test lint pytest cuda gpu bench bench-spectrum wheel clean install
 install: $(STAMP)
 
 $(BIN)/python:
@@ -59,11 +61,23 @@ pytest: $(STAMP)
 cuda: $(STAMP)
 	GANDETECT_EXPECT_NVCC=1 $(BIN)/python -m pytest -n $(JOBS) tests/simt
 
-bench: $(STAMP)
-	$(PIP) install -q -c constraints.txt numba
-	$(BIN)/python bench/spectrum.py --json bench/results/spectrum.json
+bench: bench-spectrum
 	$(BIN)/python bench/screen_memory.py --out bench/results/screen_memory.json
 	$(BIN)/python bench/table.py
+
+bench-spectrum: $(STAMP)
+	$(PIP) install -q -c constraints.txt numba
+	$(BIN)/python bench/spectrum.py --json bench/results/spectrum.json
+	$(BIN)/python bench/table.py
+
+# Everything that needs a GPU; says what is missing where there is none. Not part of any gate.
+gpu:
+	@$(PYTHON) tests/gpu/check.py
+	GANDETECT_CUDA=1 $(PYTHON) -m pip install -c constraints.txt --no-build-isolation -e '.[dev]'
+	$(PYTHON) -m pytest tests/gpu
+	mkdir -p bench/results
+	$(PYTHON) -m gandetect bench --device cuda --json > bench/results/gpu.json
+	$(PYTHON) -m gandetect bench --device cuda
 
 wheel: $(STAMP)
 	rm -rf dist

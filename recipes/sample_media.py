@@ -21,10 +21,9 @@ from pathlib import Path
 import av
 import numpy as np
 import photographs
+import third_party
 import torch
 from PIL import Image
-
-import third_party
 
 PACKAGE = "forensics-samples-files"
 ORIGINALS = "usr/share/forensics-samples/original-files"

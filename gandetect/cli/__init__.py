@@ -16,6 +16,7 @@ SUBCOMMANDS = {
     "fit": "Train a detector from folders, or from photographs alone.",
     "evaluate": "Measure a detector on labelled folders.",
     "profile": "Plot the mean spectral profiles of folders.",
+    "bench": "Time every op against its reference on this machine.",
     "info": "Show versions, build, and the model that ships.",
 }
 

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gandetect.ops import reference
 from gandetect.ops.conventions import CONVENTIONS, VALUES, Convention, Value, make_plan
+from gandetect.ops.table import TABLE
 
 # Odd, prime, odd composite with large factors, non-square, one row, one column, tiny.
 SHAPES = ((8, 8), (16, 12), (15, 15), (13, 29), (1, 32), (32, 1), (1, 1), (2, 3), (23, 13), (9, 64))
@@ -138,31 +138,16 @@ def profile_samples(
         yield profile, maps, inverse_counts, width, folded
 
 
-_ops = torch.ops.gandetect
-SPECTRAL_MEANS = OpCase(
-    "spectral_means", _ops.spectral_means, reference.spectral_means, means_samples
-)
-SPECTRAL_MEANS_BACKWARD = OpCase(
-    "spectral_means_backward",
-    _ops.spectral_means_backward,
-    reference.spectral_means_backward,
-    backward_samples,
-    batched_from=11,
-)
-AZIMUTHAL_AVERAGE = OpCase(
-    "azimuthal_average",
-    _ops.azimuthal_average,
-    reference.azimuthal_average,
-    plane_samples,
-    adjoint=_ops.azimuthal_spread,
-)
-AZIMUTHAL_SPREAD = OpCase(
-    "azimuthal_spread",
-    _ops.azimuthal_spread,
-    reference.azimuthal_spread,
-    profile_samples,
-    adjoint=_ops.azimuthal_average,
-)
+def case_of(name: str, samples: Callable[..., Any], **options: Any) -> OpCase:
+    entry = TABLE[name]
+    adjoint = None if entry.adjoint is None else TABLE[entry.adjoint].op
+    return OpCase(name, entry.op, entry.reference, samples, adjoint, **options)
+
+
+SPECTRAL_MEANS = case_of("spectral_means", means_samples)
+SPECTRAL_MEANS_BACKWARD = case_of("spectral_means_backward", backward_samples, batched_from=11)
+AZIMUTHAL_AVERAGE = case_of("azimuthal_average", plane_samples)
+AZIMUTHAL_SPREAD = case_of("azimuthal_spread", profile_samples)
 OPS = (SPECTRAL_MEANS, SPECTRAL_MEANS_BACKWARD, AZIMUTHAL_AVERAGE, AZIMUTHAL_SPREAD)
 
 

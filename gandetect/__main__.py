@@ -1,0 +1,5 @@
+"""`python -m gandetect` is `gandetect`."""
+
+from gandetect.cli import main
+
+main()
