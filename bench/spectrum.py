@@ -266,7 +266,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=list(SIZES))
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--channels", nargs="+", type=int, default=[3, 1], choices=[1, 3])
-    parser.add_argument("--seconds", type=float, default=6, help="of timing per case")
+    parser.add_argument("--seconds", type=float, default=4, help="of timing per case")
     parser.add_argument("--memory", nargs=4, help=argparse.SUPPRESS)
     parser.add_argument("--naive", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
