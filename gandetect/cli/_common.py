@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import math
 import warnings
 from pathlib import Path
 
@@ -22,6 +23,12 @@ def require(option: str, extra: str, *modules: str) -> None:
         raise click.UsageError(
             f"{option} needs {' and '.join(missing)}: pip install 'gandetect[{extra}]'"
         )
+
+
+def check_number(option: str, value: float) -> None:
+    """Refuse the one value that passes every range."""
+    if math.isnan(value):
+        raise click.UsageError(f"{option} nan given; give a number")
 
 
 def check_place(out: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import sys
 import threading
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gandetect.cli._common import check_place, printable, quiet_decoders, require
+from gandetect.cli._common import check_number, check_place, printable, quiet_decoders, require
 
 if TYPE_CHECKING:
     from gandetect.detect import Model
@@ -123,7 +122,7 @@ def command(
     """
     _check_outputs(db, out, report, as_json)
     detector = _load_model(model, fpr)
-    _check_number("--every", every)
+    check_number("--every", every)
     quiet_decoders()
     from gandetect.screen import StoreError, screen
 
@@ -166,11 +165,6 @@ def _load_model(path: str | None, fpr: float) -> Model:
     except (ValueError, OSError) as error:
         raise click.UsageError(printable(str(error))) from error
     return model
-
-
-def _check_number(option: str, value: float) -> None:
-    if math.isnan(value):
-        raise click.UsageError(f"{option} nan given; give a number")
 
 
 def _check_outputs(db: str, out: str | None, report: str | None, as_json: bool) -> None:

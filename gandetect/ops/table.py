@@ -59,7 +59,8 @@ def _means(height: int, width: int, n: int, device: torch.device) -> tuple[Any, 
 
 def _means_backward(height: int, width: int, n: int, device: torch.device) -> tuple[Any, ...]:
     plan = _plan(height, width, device)
-    pixels = 256 * _random(device, n, 3, height, width)
+    # About zero, or the gradient of DC would drown all others.
+    pixels = 256 * _random(device, n, 3, height, width) - 128
     gradient = _random(device, n, plan.counts.numel())
     reaching = (gradient, None, None, None)
     return pixels, plan.maps, plan.inverse_counts, plan.folded, *_means_options(), *reaching
