@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import os
-
 import pytest
-from simt_build import Builder, Simt
+from simt_build import Builder, Simt, session_builder
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -12,11 +10,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def builder(tmp_path_factory: pytest.TempPathFactory) -> Builder:
-    # Workers of pytest-xdist have folders of their own inside the session's.
-    session = tmp_path_factory.getbasetemp()
-    folder = (session.parent if "PYTEST_XDIST_WORKER" in os.environ else session) / "simt"
-    folder.mkdir(exist_ok=True)
-    return Builder(folder)
+    return session_builder(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 HERE = Path(__file__).resolve().parent
 CSRC = HERE.parents[1] / "csrc"
@@ -111,6 +112,14 @@ class Builder:
             compile_or_fail([*command, "-o", str(target)])
 
         return self.once("libops_simt.so", build)
+
+
+def session_builder(tmp_path_factory: pytest.TempPathFactory) -> Builder:
+    """One folder for the whole session: workers of pytest-xdist have their own inside it."""
+    session = tmp_path_factory.getbasetemp()
+    folder = (session.parent if "PYTEST_XDIST_WORKER" in os.environ else session) / "simt"
+    folder.mkdir(exist_ok=True)
+    return Builder(folder)
 
 
 def execute(program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -1,62 +1,24 @@
-"""The CUDA glue as a whole, over the shim: torch ops in a namespace of their own, on CPU tensors.
-
-The sources are the shipped ones but for three words: the namespace, the dispatch key, and the size
-of a chunk, so that small batches take several.
-"""
+"""The CUDA glue as a whole, over the shim, against the reference."""
 
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pytest
 import simt_oracle
-from simt_build import CSRC, CXX, HERE, Builder, compile_or_fail
+import torch
+from simt_build import Builder
+from simt_glue import load_glue
 
-torch = pytest.importorskip("torch")
-
-from gandetect.ops import conventions, reference  # noqa: E402
+from gandetect.ops import conventions, reference
 
 NAMES = ("bins", "rows", "columns", "dc")
 
 
-def replaced(source: Path, target: Path, changes: dict[str, str]) -> Path:
-    text = source.read_text()
-    for old, new in changes.items():
-        assert text.count(old) == 1, f"{source.name} holds {old!r} {text.count(old)} times"
-        text = text.replace(old, new)
-    target.write_text(text)
-    return target
-
-
-def build_glue(builder: Builder, target: Path) -> None:
-    folder = builder.folder / "glue"
-    folder.mkdir(exist_ok=True)
-    schemas = replaced(
-        CSRC / "ops.cpp",
-        folder / "ops.cpp",
-        {"STABLE_TORCH_LIBRARY(gandetect, m)": "STABLE_TORCH_LIBRARY(gandetect_simt, m)"},
-    )
-    glue = replaced(
-        CSRC / "spectrum" / "ops_cuda.cpp",
-        folder / "ops_cuda.cpp",
-        {"(gandetect, CUDA, m)": "(gandetect_simt, CPU, m)", "32 << 20": "4096"},
-    )
-    torch_folder = Path(torch.__file__).parent
-    flags = ["-O1", "-fPIC", "-std=c++20", "-DTORCH_TARGET_VERSION=0x020b000000000000"]
-    include = [f"-I{HERE / 'glue'}", "-isystem", str(torch_folder / "include")]
-    jobs = [(source, [*include, *flags], "glue") for source in (schemas, glue)]
-    objects = map(str, builder.compile_all([*jobs, *builder.launchers()]))
-    link = ["-shared", f"-L{torch_folder / 'lib'}", "-ltorch_cpu", "-lc10", "-Wl,--no-undefined"]
-    compile_or_fail([*CXX, *objects, *link, "-o", str(target)])
-
-
 @pytest.fixture(scope="module")
 def ops(builder: Builder):
-    library = builder.once("libglue_simt.so", lambda target: build_glue(builder, target))
-    torch.ops.load_library(str(library))
-    return torch.ops.gandetect_simt
+    return load_glue(builder)
 
 
 def assert_close(got, want, name: str, tolerance: float) -> None:
