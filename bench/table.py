@@ -50,9 +50,13 @@ def cases_of(cases: list[dict[str, Any]], channels: int, threads: int) -> list[d
     return [c for c in cases if c["channels"] == channels and c["threads"] == threads]
 
 
+def rounded(microseconds: float) -> str:
+    return f"{microseconds:.1f}" if microseconds < 100 else f"{microseconds:,.0f}"
+
+
 def ratio_rows(cases: list[dict[str, Any]], peers: tuple[str, ...]) -> list[list[str]]:
     medians = [case["results"]["gandetect"]["median_us"] for case in cases]
-    table = [["**gandetect, µs per image**", *(f"**{m:.3g}**" for m in medians)]]
+    table = [["**gandetect, µs per image**", *(f"**{rounded(m)}**" for m in medians)]]
     for peer in peers:
         ratios = [case["ratio_to_gandetect"].get(peer) for case in cases]
         if any(ratios):
