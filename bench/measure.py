@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import random
 import shutil
 import statistics
 import subprocess
@@ -30,16 +31,19 @@ WARM_ALLOCATOR = {
 def interleaved(
     table: Mapping[str, Callable[[], Any]], seconds: float, rounds: int = 7
 ) -> dict[str, list[float]]:
-    """Wall seconds of each candidate; every round times each of them once."""
+    """Wall seconds of each candidate; every round times each of them once, in an order of its own:
+    who comes after a peer that fills the caches pays for it."""
     times: dict[str, list[float]] = {name: [] for name in table}
     for run in table.values():
         run()
+    order, shuffler = list(table), random.Random(3)
     end = time.perf_counter() + seconds
     done = 0
     while done < rounds or time.perf_counter() < end:
-        for name, run in table.items():
+        shuffler.shuffle(order)
+        for name in order:
             start = time.perf_counter()
-            run()
+            table[name]()
             times[name].append(time.perf_counter() - start)
         done += 1
     return times
