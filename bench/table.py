@@ -74,6 +74,9 @@ def spectrum() -> str:
     if peak:
         shares = [100 * case["gflops"] / peak for case in cases]
         rows.append(["share of the multiply-add peak", *(f"{share:.0f} %" for share in shares)])
+        bandwidth = report["machine"]["read_gb_per_s"]
+        shares = [100 * case["gb_per_s_of_pixels"] / bandwidth for case in cases]
+        rows.append(["share of the read bandwidth", *(f"{share:.0f} %" for share in shares)])
     return (
         rows_of(["uint8 RGB to profiles, one thread", *sizes], rows)
         + "\n\n"
