@@ -88,6 +88,11 @@ class Block {
   char* data;
 };
 
+double not_finite(Random& random) {
+  return random.one_in(2) ? std::numeric_limits<double>::infinity()
+                          : std::numeric_limits<double>::quiet_NaN();
+}
+
 double element(const char* data, Type type, int64_t i) {
   if (type == Type::kByte) return static_cast<uint8_t>(data[i]);
   if (type == Type::kDouble) return reinterpret_cast<const double*>(data)[i];
@@ -322,9 +327,11 @@ class Call {
   Means job_;
 };
 
-// Error beside what is allowed; NaN, which no comparison accepts, where one of the two is no number
-// and the other is.
+// Error beside what is allowed. What should be no number, or infinite, must be that; where it
+// should be finite, NaN is an error that no comparison accepts.
 double excess(double actual, double wanted, double allowed) {
+  if (!std::isfinite(wanted))
+    return std::isnan(wanted) ? 2 * !std::isnan(actual) : 2 * (actual != wanted);
   if (actual == wanted || std::isinf(allowed)) return std::isnan(actual) ? actual : 0;
   return std::abs(actual - wanted) / (allowed + std::numeric_limits<double>::min());
 }
@@ -394,14 +401,14 @@ class GradientCall {
   MeansGradient job_;
 };
 
-// The azimuthal pair over random planes.
+// The azimuthal pair over random planes; what is not finite there stays in its own bins.
 double check_planes(const Case& c, const Bins& bins, const Parallel& parallel, Random& random) {
   const Geometry& g = c.geometry;
   const int64_t plane = g.height * g.columns, size = size_of(c.type);
   Block values(c.images * plane * size), means(c.images * g.count * size),
       profile(c.images * g.count * size), spread(c.images * plane * size);
   for (int64_t i = 0; i < c.images * plane; ++i) {
-    set_element(values.data, c.type, i, random.normal());
+    set_element(values.data, c.type, i, random.one_in(200) ? not_finite(random) : random.normal());
   }
   for (int64_t k = 0; k < c.images * g.count; ++k) {
     set_element(profile.data, c.type, k, random.normal());
@@ -442,14 +449,11 @@ double check_planes(const Case& c, const Bins& bins, const Parallel& parallel, R
 // A pixel that is no number, or infinite, leaves no finite number in a mean of its image that has
 // any coefficient, nor in its gradient, and changes no bit of the others.
 bool spoils_only_its_image(const Case& c, Block& images, Call& call, Random& random) {
-  const std::string before = call.bytes();
   std::vector<std::string> clean;
   for (int64_t n = 0; n < c.images; ++n) clean.push_back(call.bytes(n));
   const int64_t spoiled = random.below(c.images);
   const int64_t place = c.position(spoiled, random.below(c.pixels()));
-  set_element(images.data, c.type, place,
-              random.one_in(2) ? std::numeric_limits<double>::infinity()
-                               : std::numeric_limits<double>::quiet_NaN());
+  set_element(images.data, c.type, place, not_finite(random));
   call.run(*kParallels[random.below(std::size(kParallels))]);
   std::vector<bool> is_hit(c.images);
   for (int64_t n = 0; n < c.images; ++n) {
