@@ -98,8 +98,7 @@ def spectral_profile(
     custom ops), works under vmap, autocast, torch.compile and torch.export. Bitwise equal for any
     number of threads. Accuracy against float64 with exact integer radii, enforced by the tests:
     float64 1e-10 relative; float32 power of uint8 images median 2e-7 and, for complete rings, 1e-6
-    relative at 64, 224, 256, 512 and 1024 squared and 1080x1920, 2.5e-7 and 2e-6 at sides of any
-    factors; logs over complete rings 1e-5 of the largest. The pure-torch fallback is less exact
+    relative (1.1e-6 at 1024 squared without AVX2, 2e-6 at 225x105); float32 images less exact; logs over complete rings 1e-5 of the largest. The pure-torch fallback is less exact
     (2e-6, 1e-5, 1e-4), with the library transform of the machine.
     Gradients: one fused op that computes the spectrum again from the images, so that autograd
     keeps nothing but the images (and the cached plan of their size); derivatives beyond the first
