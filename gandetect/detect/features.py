@@ -116,11 +116,18 @@ def extract(images: Tensor, spec: FeatureSpec) -> Tensor:
         if height != width:
             raise ValueError(f"images of {height}x{width} given; bands need squares: crop them")
         parts = [
-            part @ band_matrix(name, height, spec).to(part)
+            part @ _bands(name, height, spec, part.dtype, str(part.device))
             for name, part in zip(spec.projections, parts, strict=True)
         ]
     features = torch.cat(parts, dim=1).float()
     return features - features.mean(dim=1, keepdim=True) if spec.remove_mean else features
+
+
+@functools.lru_cache(maxsize=64)
+def _bands(
+    projection: str, side: int, spec: FeatureSpec, dtype: torch.dtype, device: str
+) -> Tensor:
+    return band_matrix(projection, side, spec).to(device, dtype)
 
 
 @functools.lru_cache(maxsize=64)

@@ -98,9 +98,8 @@ def spectral_profile(
     custom ops), works under vmap, autocast, torch.compile and torch.export. Bitwise equal for any
     number of threads. Accuracy against float64 with exact integer radii, enforced by the tests:
     float64 1e-10 relative; float32 power of uint8 images median 2e-7 and, for complete rings, 1e-6
-    relative (1.1e-6 at 1024 squared without AVX2, 2e-6 at 225x105); logs over complete rings 1e-5
-    of the largest. float32 images are less exact (6e-7, 5e-6), and so is the pure-torch fallback
-    with the library transform of the machine.
+    relative, of float32 images 5e-7 and 2e-6; logs over complete rings 1e-5. The pure-torch
+    fallback is ten times less exact, with the library transform of the machine.
     Gradients: one fused op that computes the spectrum again from the images, so that autograd
     keeps nothing but the images (and the cached plan of their size); derivatives beyond the first
     are composed of torch's operations and take several half spectra of memory. float32 gradients

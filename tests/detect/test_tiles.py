@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gandetect.detect.tiles import cut_tiles
+from gandetect.detect.tiles import FLAT, cut_tiles, is_textured
 
 
 def noise(height, width):
@@ -45,3 +45,18 @@ def test_a_flat_image_is_refused():
 def test_too_small_an_image_is_refused():
     with pytest.raises(ValueError, match="at least 32x32"):
         cut_tiles(noise(31, 400), 64)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_texture_is_the_standard_deviation_of_the_whole_block(dtype):
+    """However it is spread: even, in a few rows, or just at the limit."""
+    generator = torch.Generator().manual_seed(2)
+    blocks = torch.full((400, 32, 32), 100.0)
+    for i, block in enumerate(blocks):
+        rows = 1 + i % 32
+        amplitude = 0.01 * i
+        block[:rows] += amplitude * torch.randn(rows, 32, generator=generator)
+    blocks = blocks.round().to(torch.uint8) if dtype == torch.uint8 else blocks
+    wanted = blocks.float().std(dim=(1, 2)) >= FLAT
+    assert torch.equal(is_textured(blocks), wanted)
+    assert 40 < int(wanted.sum()) < 360

@@ -13,7 +13,6 @@ import pytest
 import torch
 from skimage import data
 
-import gandetect
 from gandetect import ops
 from gandetect.ops import _ext
 
@@ -27,10 +26,6 @@ PROJECTIONS = ("azimuthal", "rows", "columns")
 # The library transform of the reference rounds more, and differently from machine to machine.
 KERNELS = _ext.available()
 MEDIAN, RINGS, LOG = (2e-7, 1e-6, 1e-5) if KERNELS else (2e-6, 1e-5, 1e-4)
-# Measured: 1.03e-6 with AVX-512, 1.13e-6 with AVX2, 1.83e-6 without; one ring of one mosaic.
-WIDER = {(225, 105): 2e-6}
-if gandetect.show_config().get("cpu_isa") == "baseline":
-    WIDER[1024, 1024] = 1.1e-6  # measured: 1.05e-6
 
 
 def natural(height: int, width: int) -> torch.Tensor:
@@ -132,7 +127,7 @@ def test_power(make, size):
     images, wanted = example(make, size)
     error = errors(ops.spectral_profile(images), wanted.power[0])
     assert np.median(error) <= MEDIAN
-    assert error[:, complete(size)].max() <= (WIDER.get(size, RINGS) if KERNELS else RINGS)
+    assert error[:, complete(size)].max() <= RINGS
 
 
 @natural_and_noise
@@ -159,11 +154,11 @@ def test_log(make, size):
 @natural_and_noise
 @everywhere
 def test_floating_images(make, size):
-    """Their mean stays in the transform, which rounds beside it."""
+    """Pixels that are not integers round as they become grey; the worst is one ring of 225x105."""
     images, wanted = example(make, size)
     error = errors(ops.spectral_profile(images.float()), wanted.power[0])
-    assert np.median(error) <= 3 * MEDIAN
-    assert error[:, complete(size)].max() <= 5 * RINGS
+    assert np.median(error) <= 2.5 * MEDIAN
+    assert error[:, complete(size)].max() <= 2 * RINGS
 
 
 @natural_and_noise

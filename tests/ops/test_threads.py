@@ -1,11 +1,6 @@
-"""The same bits for any number of threads, in workers too; and nearly the same for any instruction
-set."""
+"""The same bits for any number of threads, and in the workers of a loader."""
 
 from __future__ import annotations
-
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -68,35 +63,3 @@ def test_workers_of_a_loader():
     for i, found in enumerate(loader):
         for actual, expected in zip(found, profiles(SHAPES[i]), strict=True):
             assert torch.equal(actual, expected)
-
-
-PRINT = """
-import torch
-from gandetect import ops, show_config
-generator = torch.Generator().manual_seed(6)
-x = torch.randint(0, 256, (2, 3, 100, 75), dtype=torch.uint8, generator=generator)
-found = [ops.spectral_profile(y, name) for y, name in ((x, "centered"), (x, "durall"))]
-found.append(ops.spectral_profile(x.double()))
-print(show_config()["cpu_isa"])
-print(" ".join(value.hex() for f in found for value in f.double().flatten().tolist()))
-"""
-
-
-def at_level(level: str) -> tuple[str, torch.Tensor]:
-    environment = {**os.environ, "GANDETECT_CPU_ISA": level}
-    done = subprocess.run(
-        [sys.executable, "-c", PRINT], env=environment, capture_output=True, text=True, check=True
-    )
-    name, values = done.stdout.splitlines()
-    return name, torch.tensor([float.fromhex(v) for v in values.split()], dtype=torch.float64)
-
-
-def test_levels_agree():
-    _, wanted = at_level("baseline")
-    for level in ("avx2", "avx512"):
-        name, actual = at_level(level)
-        assert name in (level, "avx2", "baseline")  # the highest that this processor has
-        error = ((actual - wanted) / wanted).abs()
-        assert float(error.median()) <= 3e-7
-        # A corner bin may be one faint coefficient.
-        assert float(error.max()) <= 1e-3
