@@ -19,4 +19,25 @@ STABLE_TORCH_LIBRARY(gandetect, m) {
   m.def(
       "azimuthal_spread(Tensor profile, Tensor maps, Tensor inverse_counts, int width, "
       "bool folded) -> Tensor");
+  m.def(
+      "bed_of_nails(Tensor x, int scale_height, int scale_width, Tensor? bias, int activation, "
+      "float slope) -> Tensor");
+  m.def(
+      "pixel_shuffle(Tensor x, int scale, Tensor? bias, int activation, float slope) -> Tensor");
+  m.def(
+      "conv_transpose2d(Tensor x, Tensor weight, Tensor? bias, int[] stride, int[] padding, "
+      "int[] output_padding, int[] dilation, int activation, float slope, Tensor? packed) "
+      "-> Tensor");
+  m.def(
+      "upsample_conv2d(Tensor x, Tensor weight, Tensor? bias, SymInt height, SymInt width, "
+      "float scale_height, float scale_width, int mode, bool align_corners, int[] stride, "
+      "int[] padding, int[] dilation, int activation, float slope, Tensor? packed) -> Tensor");
+  m.def(
+      "max_unpool2d(Tensor x, Tensor indices, SymInt height, SymInt width, Tensor? bias, "
+      "int activation, float slope) -> Tensor");
+  m.def(
+      "pack_conv_transpose2d(Tensor weight, int[] stride, int[] padding, int[] dilation) "
+      "-> Tensor");
+  m.def("pack_upsample_conv2d(Tensor weight) -> Tensor");
+  m.def("bias_activation(Tensor x, Tensor? bias, int activation, float slope) -> Tensor");
 }

@@ -1,13 +1,29 @@
-"""Spectral ops for torch tensors: documented functions over `torch.ops.gandetect.*`."""
+"""Ops for torch tensors: documented functions over `torch.ops.gandetect.*`."""
 
 from .conventions import CONVENTIONS, azimuthal_counts, profile_length
 from .spectrum import azimuthal_average, azimuthal_spread, spectral_profile
+from .upsampling import (
+    bed_of_nails,
+    conv_transpose2d,
+    max_unpool2d,
+    pack_conv_transpose2d,
+    pack_upsample_conv2d,
+    pixel_shuffle,
+    upsample_conv2d,
+)
 
 __all__ = [
     "CONVENTIONS",
     "azimuthal_average",
     "azimuthal_counts",
     "azimuthal_spread",
+    "bed_of_nails",
+    "conv_transpose2d",
+    "max_unpool2d",
+    "pack_conv_transpose2d",
+    "pack_upsample_conv2d",
+    "pixel_shuffle",
     "profile_length",
     "spectral_profile",
+    "upsample_conv2d",
 ]

@@ -16,4 +16,18 @@ SCHEMAS = (
     "bool folded) -> Tensor",
     "azimuthal_spread(Tensor profile, Tensor maps, Tensor inverse_counts, int width, "
     "bool folded) -> Tensor",
+    "bed_of_nails(Tensor x, int scale_height, int scale_width, Tensor? bias, int activation, "
+    "float slope) -> Tensor",
+    "pixel_shuffle(Tensor x, int scale, Tensor? bias, int activation, float slope) -> Tensor",
+    "conv_transpose2d(Tensor x, Tensor weight, Tensor? bias, int[] stride, int[] padding, "
+    "int[] output_padding, int[] dilation, int activation, float slope, Tensor? packed) -> "
+    "Tensor",
+    "upsample_conv2d(Tensor x, Tensor weight, Tensor? bias, SymInt height, SymInt width, float "
+    "scale_height, float scale_width, int mode, bool align_corners, int[] stride, int[] "
+    "padding, int[] dilation, int activation, float slope, Tensor? packed) -> Tensor",
+    "max_unpool2d(Tensor x, Tensor indices, SymInt height, SymInt width, Tensor? bias, int "
+    "activation, float slope) -> Tensor",
+    "pack_conv_transpose2d(Tensor weight, int[] stride, int[] padding, int[] dilation) -> Tensor",
+    "pack_upsample_conv2d(Tensor weight) -> Tensor",
+    "bias_activation(Tensor x, Tensor? bias, int activation, float slope) -> Tensor",
 )
