@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "common/parallel.h"
+
 namespace gandetect::spectrum {
 
 enum class Value : int64_t { kPower = 0, kMagnitude = 1, kLog = 2, kLogAmplitude = 3 };
@@ -49,14 +51,6 @@ struct Plane {
   const void* input;
   void* output;
   Bins bins;
-};
-
-// The caller's thread pool: run() calls body(context, begin, end) on ranges that make up [0, count)
-// and returns when all of them have returned.
-struct Parallel {
-  int64_t threads;
-  void (*run)(int64_t count, void (*body)(void* context, int64_t begin, int64_t end),
-              void* context);
 };
 
 struct Kernels {

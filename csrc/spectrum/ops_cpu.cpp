@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/checks.h"
+#include "common/torch_threads.h"
 #include "spectrum/kernels.h"
 
 namespace gandetect::spectrum {
@@ -16,15 +17,6 @@ namespace {
 
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
-
-// torch's thread pool.
-Parallel torch_threads() {
-  return {static_cast<int64_t>(torch::stable::get_num_threads()),
-          [](int64_t count, void (*body)(void*, int64_t, int64_t), void* context) {
-            torch::stable::parallel_for(
-                0, count, 1, [=](int64_t begin, int64_t end) { body(context, begin, end); });
-          }};
-}
 
 // maps and inverse_counts must be contiguous and outlive the result. The kernels index with the
 // maps' entries, so they are checked here, once a call.

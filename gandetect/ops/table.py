@@ -7,25 +7,40 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from . import _register, reference  # noqa: F401  (_register registers the ops)
+# _register and _register_upsampling register the ops.
+from . import (
+    _register,  # noqa: F401
+    _register_upsampling,  # noqa: F401
+    reference,
+    upsampling_reference,
+)
 from .conventions import CONVENTIONS, Plan, make_plan
+from .upsampling_reference import Activation, Mode
+
+# Of the largest tensor in a call of the up-sampling family: 1 GiB.
+MAX_ELEMENTS = 1 << 28
 
 
 @dataclass(frozen=True)
 class Entry:
     """`call(height, width, images, device)` gives the arguments of a typical call.
 
+    Where an op up-samples, height and width are those of its output, rounded down to even ones.
     adjoint: the op that is this one's adjoint in its first argument, where there is one.
+    references: the module that holds its reference, under the same name.
     """
 
     name: str
     call: Callable[[int, int, int, torch.device], tuple[Any, ...]]
     adjoint: str | None = None
+    references: ModuleType = reference
 
     @property
     def op(self) -> Callable[..., Any]:
@@ -33,7 +48,7 @@ class Entry:
 
     @property
     def reference(self) -> Callable[..., Any]:
-        return getattr(reference, self.name)
+        return getattr(self.references, self.name)
 
 
 def _plan(height: int, width: int, device: torch.device) -> Plan:
@@ -78,6 +93,58 @@ def _spread(height: int, width: int, n: int, device: torch.device) -> tuple[Any,
     return profile, plan.maps, plan.inverse_counts, plan.width, plan.folded
 
 
+def _low(height: int, width: int, n: int, device: torch.device, times: int = 1) -> Tensor:
+    """About zero, at half the resolution: 16 times `times` channels, fewer for a huge image."""
+    channels = times * min(16, max(1, MAX_ELEMENTS // (n * height * width)))
+    return _random(device, n, channels, max(1, height // 2), max(1, width // 2)) - 0.5
+
+
+def _high(height: int, width: int, n: int, device: torch.device) -> Tensor:
+    """The same at twice that, without equal neighbors."""
+    low = _low(height, width, n, device)
+    channels, *sides = low.shape[1:]
+    return _random(device, n, channels, *(2 * side for side in sides)) - 0.5
+
+
+def _nails(height: int, width: int, n: int, device: torch.device) -> tuple[Any, ...]:
+    x = _low(height, width, n, device)
+    return x, 2, 2, None, int(Activation.NONE), 0.0
+
+
+def _shuffle(height: int, width: int, n: int, device: torch.device) -> tuple[Any, ...]:
+    x = _low(height, width, n, device, times=4)
+    return x, 2, _random(device, x.shape[1]), int(Activation.LEAKY_RELU), 0.2
+
+
+def _transposed(height: int, width: int, n: int, device: torch.device) -> tuple[Any, ...]:
+    x = _low(height, width, n, device, times=2)
+    weight = _random(device, x.shape[1], x.shape[1] // 2, 4, 4) - 0.5
+    bias = _random(device, weight.shape[1])
+    geometry = [2, 2], [1, 1], [0, 0], [1, 1]
+    return x, weight, bias, *geometry, int(Activation.RELU), 0.0, None
+
+
+def _upsampled(height: int, width: int, n: int, device: torch.device) -> tuple[Any, ...]:
+    x = _low(height, width, n, device)
+    channels, *sides = x.shape[1:]
+    weight = _random(device, channels, channels, 3, 3) - 0.5
+    target = (*(2 * side for side in sides), 2.0, 2.0, int(Mode.NEAREST), False)
+    geometry = [1, 1], [1, 1], [1, 1]
+    end = int(Activation.LEAKY_RELU), 0.2, None
+    return x, weight, _random(device, channels), *target, *geometry, *end
+
+
+def _unpooled(height: int, width: int, n: int, device: torch.device) -> tuple[Any, ...]:
+    high = _high(height, width, n, device)
+    x, indices = F.max_pool2d(high, 2, return_indices=True)
+    return x, indices, *high.shape[2:], None, int(Activation.NONE), 0.0
+
+
+def _ended(height: int, width: int, n: int, device: torch.device) -> tuple[Any, ...]:
+    x = _high(height, width, n, device)
+    return x, _random(device, x.shape[1]), int(Activation.LEAKY_RELU), 0.2
+
+
 TABLE = {
     entry.name: entry
     for entry in (
@@ -85,5 +152,11 @@ TABLE = {
         Entry("spectral_means_backward", _means_backward),
         Entry("azimuthal_average", _average, adjoint="azimuthal_spread"),
         Entry("azimuthal_spread", _spread, adjoint="azimuthal_average"),
+        Entry("bed_of_nails", _nails, references=upsampling_reference),
+        Entry("pixel_shuffle", _shuffle, references=upsampling_reference),
+        Entry("conv_transpose2d", _transposed, references=upsampling_reference),
+        Entry("upsample_conv2d", _upsampled, references=upsampling_reference),
+        Entry("max_unpool2d", _unpooled, references=upsampling_reference),
+        Entry("bias_activation", _ended, references=upsampling_reference),
     )
 }

@@ -21,6 +21,7 @@ from .upsampling_reference import (
     Activation,
     Mode,
     bias_activation,
+    in_layout_of,
     interpolated,
     zeros_between,
 )
@@ -63,7 +64,7 @@ def bed_of_nails(
     if end.is_fused(batch):
         y = torch.ops.gandetect.bed_of_nails(batch, down, right, *end.arguments)
     else:
-        y = end(zeros_between(batch, down, right))
+        y = in_layout_of(batch, end(zeros_between(batch, down, right)))
     return y[0] if single else y
 
 
@@ -77,7 +78,8 @@ def pixel_shuffle(
 ) -> Tensor:
     """Sub-pixel shuffle: ``y[c, r i + a, r j + b] = act(x[k, i, j] + bias[k])``.
 
-    Here ``k = c r^2 + a r + b``. What follows a convolution with C r^2 channels; `bias` is that convolution's, left out of it.
+    Here ``k = c r^2 + a r + b``. What follows a convolution with C r^2 channels; `bias` is that
+    convolution's, left out of it.
 
     Parameters
     ----------
@@ -106,7 +108,7 @@ def pixel_shuffle(
     if end.is_fused(batch):
         y = torch.ops.gandetect.pixel_shuffle(batch, scale, *end.arguments)
     else:
-        y = F.pixel_shuffle(end(batch), scale)
+        y = in_layout_of(batch, F.pixel_shuffle(end(batch), scale))
     return y[0] if single else y
 
 
@@ -172,8 +174,9 @@ def conv_transpose2d(
     if groups == 1 and end.is_fused(batch, weight):
         y = torch.ops.gandetect.conv_transpose2d(batch, weight, bias, *geometry, *end.code, packed)
     else:
-        *others, dilated = geometry
-        y = end.after(F.conv_transpose2d(batch, weight, bias, *others, groups, tuple(dilated)))
+        strides, pads, extra, dilations = map(tuple, geometry)
+        y = F.conv_transpose2d(batch, weight, bias, strides, pads, extra, groups, dilations)
+        y = in_layout_of(batch, end.after(y))
     return y[0] if single else y
 
 
@@ -249,7 +252,7 @@ def upsample_conv2d(
         )
     else:
         y = F.conv2d(target.reached(batch), weight, bias, strides, padding, dilations, groups)
-        y = end.after(y)
+        y = in_layout_of(batch, end.after(y))
     return y[0] if single else y
 
 
@@ -286,6 +289,8 @@ def max_unpool2d(
     ValueError, TypeError: arguments that make no sense. RuntimeError: an index beyond the output.
     """
     batch, single = _batched(x)
+    if not isinstance(indices, Tensor):
+        raise TypeError(f"indices are a {type(indices).__name__}; they must be a tensor")
     if indices.dtype != torch.int64:
         raise TypeError(f"indices are {indices.dtype}; they must be torch.int64")
     if indices.shape != x.shape:
@@ -297,6 +302,7 @@ def max_unpool2d(
         y = torch.ops.gandetect.max_unpool2d(batch, places, height, width, *end.arguments)
     else:
         y = end(torch.ops.aten.max_unpool2d(batch, places, [height, width]))
+        y = in_layout_of(batch, y)
     return y[0] if single else y
 
 
@@ -333,6 +339,8 @@ class _Ending:
         self, bias: Tensor | None, channels: int, activation: str, negative_slope: float
     ) -> None:
         chosen = choice("activation", activation, ACTIVATIONS)
+        if bias is not None and not isinstance(bias, Tensor):
+            raise TypeError(f"bias is a {type(bias).__name__}; it must be a tensor")
         if bias is not None and bias.shape != (channels,):
             raise ValueError(f"bias is {tuple(bias.shape)}; it must be ({channels},)")
         self.bias = bias
@@ -371,9 +379,13 @@ class _Target:
         if align_corners is not None and mode in (Mode.NEAREST, Mode.BED_OF_NAILS):
             raise ValueError("align_corners belongs to bilinear and bicubic")
         sides = x.shape[2:]
+        if min(sides) < 1:
+            raise ValueError(f"x is {tuple(x.shape)}; its sides must be at least 1")
         if size is not None:
-            scales = (0.0, 0.0)
-            targets: tuple[Any, ...] = _pair("size", size)
+            scales: tuple[Any, ...] = (0.0, 0.0)
+            targets: tuple[Any, ...] = tuple(size) if isinstance(size, Sequence) else (size, size)
+            if len(targets) != 2:
+                raise ValueError(f"size is {size}; it must be a whole number, or two")
         else:
             given = 2.0 if scale is None else scale
             scales = tuple(given) if isinstance(given, Sequence) else (given, given)
@@ -382,7 +394,9 @@ class _Target:
             targets = tuple(_floor(side * s) for side, s in zip(sides, scales, strict=True))
         if min(targets) < 1:
             raise ValueError(f"the up-sampled image would be {targets[0]}x{targets[1]}")
-        if mode == Mode.BED_OF_NAILS and any(t % s for t, s in zip(targets, sides, strict=True)):
+        if mode == Mode.BED_OF_NAILS and (
+            any(t % s for t, s in zip(targets, sides, strict=True)) or any(s % 1 for s in scales)
+        ):
             raise ValueError(
                 f"bed_of_nails from {sides[0]}x{sides[1]} to {targets[0]}x{targets[1]}: "
                 "the scales must be whole numbers"
@@ -470,6 +484,8 @@ def _unpooled_size(
     natural = [(side - 1) * s + k - 2 * p for side, k, s, p in parts]
     if output_size is None:
         return natural[0], natural[1]
+    if len(output_size) not in (2, 4):
+        raise ValueError(f"output_size is {tuple(output_size)}; it must be (height, width)")
     asked = list(output_size)[-2:]
     for side, default, s in zip(asked, natural, strides, strict=True):
         if not default - s < side < default + s:

@@ -32,6 +32,7 @@ extern "C" const char* __asan_default_options() {
 namespace {
 
 using namespace gandetect::spectrum;
+using gandetect::Parallel;
 
 // Precisions that the oracle's estimates start from. That of double also covers the oracle's own
 // sums, which are direct.

@@ -1,0 +1,423 @@
+// CPU implementations of the up-sampling ops: checks, allocation, tables, packed weights and torch's
+// thread pool around the kernels of kernels.h.
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <tuple>
+#include <vector>
+
+#include "common/checks.h"
+#include "common/layout.h"
+#include "common/torch_threads.h"
+#include "upsample/kernels.h"
+#include "upsample/packed.h"
+
+namespace gandetect::upsample {
+namespace {
+
+using torch::headeronly::MemoryFormat;
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+using Lengths = std::vector<int64_t>;
+
+// Few output channels: pixels, not channels, fill the vectors.
+constexpr int64_t kThinChannels = 8;
+// Pixels of an image from which on that pays.
+constexpr int64_t kThinPixels = 16;
+// Tiles of 2 x 2 from which on Winograd's products pay for a weight that is 2.25 times larger.
+constexpr int64_t kWinogradTiles = 16;
+
+void check_planes(const Tensor& x, const char* name) {
+  check_dims(x, 4, name);
+  const ScalarType type = x.scalar_type();
+  STD_TORCH_CHECK(type == ScalarType::Float || type == ScalarType::Double, name,
+                  " must be float32 or float64");
+}
+
+Planes planes_of(const Tensor& x) {
+  return {x.const_data_ptr(), x.size(0), x.size(1), x.size(2), x.size(3),
+          x.stride(0),        x.stride(1), x.stride(2), x.stride(3)};
+}
+
+// An uninitialized result for x, of its type and layout.
+Tensor new_result(const Tensor& x, int64_t channels, int64_t height, int64_t width,
+                  Result& result) {
+  STD_TORCH_CHECK(channels >= 0 && height >= 0 && width >= 0, "the result would be ", height, "x",
+                  width);
+  const bool last = is_channels_last(x);
+  const int64_t size[] = {x.size(0), channels, height, width};
+  const auto format = last ? MemoryFormat::ChannelsLast : MemoryFormat::Contiguous;
+  Tensor y = torch::stable::empty({size, 4}, x.scalar_type(), std::nullopt, x.device(),
+                                  std::nullopt, format);
+  result = {y.mutable_data_ptr(), channels, height, width, last};
+  return y;
+}
+
+// `kept` keeps what contiguous() may have made alive.
+Ending make_ending(const std::optional<Tensor>& bias, const Tensor& x, int64_t channels,
+                   int64_t activation, double slope, Tensor& kept) {
+  STD_TORCH_CHECK(activation >= 0 && activation <= 4, "activation must be 0 to 4");
+  const auto chosen = static_cast<Activation>(activation);
+  STD_TORCH_CHECK(chosen != Activation::kLeakyRelu || slope >= 0, "slope must not be negative");
+  if (!bias.has_value()) return {nullptr, chosen, slope};
+  STD_TORCH_CHECK(bias->dim() == 1 && bias->size(0) == channels, "bias must have ", channels,
+                  " elements");
+  STD_TORCH_CHECK(bias->scalar_type() == x.scalar_type(), "bias must have the type of x");
+  kept = torch::stable::contiguous(*bias);
+  return {kept.const_data_ptr(), chosen, slope};
+}
+
+bool is_single(const Tensor& x) { return x.scalar_type() == ScalarType::Float; }
+
+// Tables of the geometries that this thread used last.
+struct AxisKey {
+  Axis axis;
+  int64_t enlarged;
+  double scale;
+  int64_t mode;  // of interpolation, or -1 for a transposed convolution
+  bool align_corners;
+
+  bool operator==(const AxisKey& other) const {
+    const auto parts = [](const AxisKey& k) {
+      return std::make_tuple(k.axis.input, k.axis.output, k.axis.taps, k.axis.stride,
+                             k.axis.padding, k.axis.dilation, k.enlarged, k.scale, k.mode,
+                             k.align_corners);
+    };
+    return parts(*this) == parts(other);
+  }
+};
+
+std::shared_ptr<const Gather> gather_of(const AxisKey& key) {
+  constexpr size_t kKeptTables = 32;
+  static thread_local std::vector<std::pair<AxisKey, std::shared_ptr<const Gather>>> kept;
+  for (size_t i = 0; i < kept.size(); ++i) {
+    if (!(kept[i].first == key)) continue;
+    std::rotate(kept.begin(), kept.begin() + i, kept.begin() + i + 1);
+    return kept[0].second;
+  }
+  auto made = std::make_shared<const Gather>(
+      key.mode < 0 ? transposed_gather(key.axis)
+                   : interpolated_gather(key.axis, key.enlarged, key.scale,
+                                         static_cast<Mode>(key.mode), key.align_corners));
+  if (kept.size() == kKeptTables) kept.pop_back();
+  kept.insert(kept.begin(), {key, made});
+  return made;
+}
+
+void check_pair(const Lengths& values, int64_t least, const char* name) {
+  STD_TORCH_CHECK(values.size() == 2 && values[0] >= least && values[1] >= least, name,
+                  " must be two numbers of at least ", least);
+}
+
+// The packed weight of a call: from a handle, for this call alone, or from the cache.
+class PackedWeight {
+ public:
+  PackedWeight(Packing packing, const Weight& weight, int64_t kernel_height, int64_t kernel_width,
+               const std::optional<Tensor>& handle, const Parallel& parallel) {
+    if (!handle.has_value()) {
+      cached_ = cached(packing, weight, parallel);
+      data_ = cached_->data();
+    } else if (handle->numel() == 0) {
+      data_ = transient(packing, weight, parallel);
+    } else {
+      data_ = from_handle(packing, weight, kernel_height, kernel_width, *handle);
+    }
+  }
+
+  const float* data() const { return data_; }
+
+ private:
+  static const float* from_handle(Packing packing, const Weight& weight, int64_t kernel_height,
+                                  int64_t kernel_width, const Tensor& handle) {
+    STD_TORCH_CHECK(handle.scalar_type() == ScalarType::Byte && handle.dim() == 1 &&
+                        handle.stride(0) == 1 && handle.numel() >= kHandleHeaderBytes,
+                    "packed is not what pack_conv_transpose2d or pack_upsample_conv2d returned");
+    const unsigned char* bytes = static_cast<const unsigned char*>(handle.const_data_ptr());
+    HandleHeader header;
+    std::memcpy(&header, bytes, sizeof header);
+    const int64_t floats = header.taps_floats + header.winograd_floats;
+    STD_TORCH_CHECK(header.magic == kHandleMagic && header.block == kernels().block,
+                    "packed was not made by this build of the kernels; pack the weight again");
+    STD_TORCH_CHECK(header.cin == weight.cin && header.cout == weight.cout &&
+                        header.kernel_height == kernel_height &&
+                        header.kernel_width == kernel_width &&
+                        header.taps_floats == packed_size(Packing::kTaps, weight),
+                    "packed belongs to a weight of another shape; pack this one");
+    const bool wants_winograd = packing == Packing::kWinograd;
+    STD_TORCH_CHECK(handle.numel() == kHandleHeaderBytes + 4 * floats &&
+                        (!wants_winograd ||
+                         header.winograd_floats == packed_size(Packing::kWinograd, weight)),
+                    "packed belongs to another stride, padding or dilation; pack the weight again");
+    const float* first = reinterpret_cast<const float*>(bytes + kHandleHeaderBytes);
+    return wants_winograd ? first + header.taps_floats : first;
+  }
+
+  std::shared_ptr<const Floats> cached_;
+  const float* data_;
+};
+
+Tensor new_handle(const Tensor& weight, const Weight& shape, int64_t kernel_height,
+                  int64_t kernel_width, bool winograd) {
+  HandleHeader header{kHandleMagic,
+                      kernels().block,
+                      shape.cin,
+                      shape.cout,
+                      kernel_height,
+                      kernel_width,
+                      packed_size(Packing::kTaps, shape),
+                      winograd ? packed_size(Packing::kWinograd, shape) : 0};
+  const int64_t bytes = kHandleHeaderBytes + 4 * (header.taps_floats + header.winograd_floats);
+  Tensor handle = torch::stable::new_empty(weight, {bytes}, ScalarType::Byte);
+  unsigned char* data = static_cast<unsigned char*>(handle.mutable_data_ptr());
+  std::memcpy(data, &header, sizeof header);
+  float* floats = reinterpret_cast<float*>(data + kHandleHeaderBytes);
+  pack(Packing::kTaps, shape, floats, torch_threads());
+  if (winograd) {
+    pack(Packing::kWinograd, shape, floats + header.taps_floats, torch_threads());
+  }
+  return handle;
+}
+
+// (Cin, Cout, kH, kW), contiguous.
+Weight transposed_weight(const Tensor& w) {
+  const int64_t taps = w.size(2) * w.size(3);
+  return {w.const_data_ptr(), w.size(0), w.size(1), taps, w.size(1) * taps, taps, 1};
+}
+
+// (Cout, Cin, kH, kW), contiguous.
+Weight convolution_weight(const Tensor& w) {
+  const int64_t taps = w.size(2) * w.size(3);
+  return {w.const_data_ptr(), w.size(1), w.size(0), taps, taps, w.size(1) * taps, 1};
+}
+
+bool is_winograd_geometry(const Tensor& weight, const Lengths& stride, const Lengths& padding,
+                          const Lengths& dilation) {
+  const auto both = [](const Lengths& pair, int64_t value) {
+    return pair[0] == value && pair[1] == value;
+  };
+  return weight.size(2) == 4 && weight.size(3) == 4 && both(stride, 2) && both(padding, 1) &&
+         both(dilation, 1);
+}
+
+void check_weight(const Tensor& x, const Tensor& weight, int64_t channels) {
+  check_planes(x, "x");
+  check_dims(weight, 4, "weight");
+  STD_TORCH_CHECK(weight.scalar_type() == x.scalar_type(), "weight must have the type of x");
+  STD_TORCH_CHECK(channels == x.size(1), "weight takes ", channels, " channels, x has ", x.size(1));
+}
+
+// Nothing to read: the plain kernel fills in what an empty sum is.
+bool is_trivial(const Convolution& job) {
+  return job.x.channels == 0 || job.x.height == 0 || job.x.width == 0 || job.kernel_height == 0 ||
+         job.kernel_width == 0;
+}
+
+void run_taps(const Convolution& job, const Weight& weight, const std::optional<Tensor>& packed) {
+  const Parallel threads = torch_threads();
+  const PackedWeight found(Packing::kTaps, weight, job.kernel_height, job.kernel_width, packed,
+                           threads);
+  kernels().taps(job, found.data(), threads);
+}
+
+Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, std::optional<Tensor> bias,
+                        Lengths stride, Lengths padding, Lengths output_padding, Lengths dilation,
+                        int64_t activation, double slope, std::optional<Tensor> packed) {
+  check_weight(x, weight, weight.dim() == 4 ? weight.size(0) : 0);
+  check_pair(stride, 1, "stride");
+  check_pair(padding, 0, "padding");
+  check_pair(output_padding, 0, "output_padding");
+  check_pair(dilation, 1, "dilation");
+  const Tensor matrix = torch::stable::contiguous(weight);
+  const Weight shape = transposed_weight(matrix);
+  int64_t sides[2];
+  std::shared_ptr<const Gather> tables[2];
+  for (int i = 0; i < 2; ++i) {
+    const int64_t side = x.size(2 + i), taps = weight.size(2 + i);
+    sides[i] = (side - 1) * stride[i] - 2 * padding[i] + dilation[i] * (taps - 1) +
+               output_padding[i] + 1;
+    STD_TORCH_CHECK(sides[i] > 0, "the result would have a side of ", sides[i]);
+    const Axis axis{side, sides[i], taps, stride[i], padding[i], dilation[i]};
+    tables[i] = gather_of({axis, 0, 0.0, -1, false});
+  }
+  Convolution job;
+  Tensor kept;
+  Tensor y = new_result(x, shape.cout, sides[0], sides[1], job.y);
+  job.x = planes_of(x);
+  job.end = make_ending(bias, x, shape.cout, activation, slope, kept);
+  job.kernel_height = weight.size(2);
+  job.kernel_width = weight.size(3);
+  job.rows = tables[0].get();
+  job.columns = tables[1].get();
+  job.stride = stride[1];
+  job.padding = padding[1];
+  job.dilation = dilation[1];
+  if (y.numel() == 0) return y;
+  const Parallel threads = torch_threads();
+  const int64_t pixels = job.x.height * job.x.width;
+  const int64_t tiles = (job.x.height + 1) / 2 * ((job.x.width + 1) / 2) * job.x.n;
+  if (!is_single(x)) {
+    kernels().plain_f64(job, shape, threads);
+  } else if (is_trivial(job)) {
+    kernels().plain_f32(job, shape, threads);
+  } else if (shape.cout <= kThinChannels && pixels >= kThinPixels) {
+    kernels().thin(job, static_cast<const float*>(shape.data), threads);
+  } else if (tiles >= kWinogradTiles && output_padding[0] == 0 && output_padding[1] == 0 &&
+             is_winograd_geometry(weight, stride, padding, dilation)) {
+    const PackedWeight found(Packing::kWinograd, shape, 4, 4, packed, threads);
+    kernels().winograd(job, found.data(), threads);
+  } else {
+    run_taps(job, shape, packed);
+  }
+  return y;
+}
+
+Tensor upsample_conv2d(const Tensor& x, const Tensor& weight, std::optional<Tensor> bias,
+                       int64_t height, int64_t width, double scale_height, double scale_width,
+                       int64_t mode, bool align_corners, Lengths stride, Lengths padding,
+                       Lengths dilation, int64_t activation, double slope,
+                       std::optional<Tensor> packed) {
+  check_weight(x, weight, weight.dim() == 4 ? weight.size(1) : 0);
+  check_pair(stride, 1, "stride");
+  check_pair(padding, 0, "padding");
+  check_pair(dilation, 1, "dilation");
+  STD_TORCH_CHECK(mode >= 0 && mode <= 3, "mode must be 0 to 3");
+  const Tensor matrix = torch::stable::contiguous(weight);
+  const Weight shape = convolution_weight(matrix);
+  const int64_t enlarged[] = {height, width};
+  const double scales[] = {scale_height, scale_width};
+  int64_t sides[2];
+  std::shared_ptr<const Gather> tables[2];
+  for (int i = 0; i < 2; ++i) {
+    const int64_t side = x.size(2 + i), taps = weight.size(2 + i);
+    STD_TORCH_CHECK(side > 0 && enlarged[i] > 0, "sides of ", side, " cannot become ", enlarged[i]);
+    STD_TORCH_CHECK(static_cast<Mode>(mode) != Mode::kBedOfNails || enlarged[i] % side == 0,
+                    "bed of nails needs whole scales");
+    const int64_t reach = enlarged[i] + 2 * padding[i] - dilation[i] * (taps - 1) - 1;
+    STD_TORCH_CHECK(taps > 0 && reach >= 0, "the kernel is larger than the up-sampled image");
+    sides[i] = reach / stride[i] + 1;
+    const Axis axis{side, sides[i], taps, stride[i], padding[i], dilation[i]};
+    tables[i] = gather_of({axis, enlarged[i], scales[i], mode, align_corners});
+  }
+  Convolution job;
+  Tensor kept;
+  Tensor y = new_result(x, shape.cout, sides[0], sides[1], job.y);
+  job.x = planes_of(x);
+  job.end = make_ending(bias, x, shape.cout, activation, slope, kept);
+  job.kernel_height = weight.size(2);
+  job.kernel_width = weight.size(3);
+  job.rows = tables[0].get();
+  job.columns = tables[1].get();
+  job.stride = job.padding = job.dilation = 0;
+  if (y.numel() == 0) return y;
+  if (!is_single(x)) {
+    kernels().plain_f64(job, shape, torch_threads());
+  } else if (is_trivial(job)) {
+    kernels().plain_f32(job, shape, torch_threads());
+  } else {
+    run_taps(job, shape, packed);
+  }
+  return y;
+}
+
+Tensor pack_conv_transpose2d(const Tensor& weight, Lengths stride, Lengths padding,
+                             Lengths dilation) {
+  check_dims(weight, 4, "weight");
+  check_type(weight, ScalarType::Float, "weight", "float32");
+  check_pair(stride, 1, "stride");
+  check_pair(padding, 0, "padding");
+  check_pair(dilation, 1, "dilation");
+  if (weight.numel() == 0) return torch::stable::new_empty(weight, {0}, ScalarType::Byte);
+  const Tensor matrix = torch::stable::contiguous(weight);
+  return new_handle(matrix, transposed_weight(matrix), weight.size(2), weight.size(3),
+                    is_winograd_geometry(weight, stride, padding, dilation));
+}
+
+Tensor pack_upsample_conv2d(const Tensor& weight) {
+  check_dims(weight, 4, "weight");
+  check_type(weight, ScalarType::Float, "weight", "float32");
+  if (weight.numel() == 0) return torch::stable::new_empty(weight, {0}, ScalarType::Byte);
+  const Tensor matrix = torch::stable::contiguous(weight);
+  return new_handle(matrix, convolution_weight(matrix), weight.size(2), weight.size(3), false);
+}
+
+// An op that moves pixels: x as a dense tensor, the result, the ending.
+struct Moved {
+  Tensor x, y, bias;
+  Scatter job;
+};
+
+Moved make_move(const Tensor& given, int64_t channels, int64_t height, int64_t width,
+                const std::optional<Tensor>& bias, int64_t activation, double slope) {
+  check_planes(given, "x");
+  Moved moved;
+  moved.x = is_channels_last(given) ? given : torch::stable::contiguous(given);
+  moved.y = new_result(given, channels, height, width, moved.job.y);
+  moved.job.x = planes_of(moved.x);
+  moved.job.end = make_ending(bias, given, given.size(1), activation, slope, moved.bias);
+  moved.job.scale_height = moved.job.scale_width = 1;
+  moved.job.indices = nullptr;
+  return moved;
+}
+
+Tensor bed_of_nails(const Tensor& x, int64_t scale_height, int64_t scale_width,
+                    std::optional<Tensor> bias, int64_t activation, double slope) {
+  check_planes(x, "x");
+  STD_TORCH_CHECK(scale_height >= 1 && scale_width >= 1, "scales must be at least 1");
+  Moved moved = make_move(x, x.size(1), scale_height * x.size(2), scale_width * x.size(3), bias,
+                          activation, slope);
+  moved.job.scale_height = scale_height;
+  moved.job.scale_width = scale_width;
+  if (moved.y.numel() == 0) return moved.y;
+  (is_single(x) ? kernels().nails_f32 : kernels().nails_f64)(moved.job, torch_threads());
+  return moved.y;
+}
+
+Tensor pixel_shuffle(const Tensor& x, int64_t scale, std::optional<Tensor> bias,
+                     int64_t activation, double slope) {
+  check_planes(x, "x");
+  STD_TORCH_CHECK(scale >= 1 && x.size(1) % (scale * scale) == 0,
+                  "scale must be at least 1, and its square divide the channels");
+  Moved moved = make_move(x, x.size(1) / (scale * scale), scale * x.size(2), scale * x.size(3),
+                          bias, activation, slope);
+  moved.job.scale_height = moved.job.scale_width = scale;
+  if (moved.y.numel() == 0) return moved.y;
+  (is_single(x) ? kernels().shuffle_f32 : kernels().shuffle_f64)(moved.job, torch_threads());
+  return moved.y;
+}
+
+Tensor max_unpool2d(const Tensor& x, const Tensor& indices, int64_t height, int64_t width,
+                    std::optional<Tensor> bias, int64_t activation, double slope) {
+  check_planes(x, "x");
+  check_dims(indices, 4, "indices");
+  check_type(indices, ScalarType::Long, "indices", "int64");
+  for (int i = 0; i < 4; ++i) {
+    STD_TORCH_CHECK(indices.size(i) == x.size(i), "indices must have the shape of x");
+  }
+  Moved moved = make_move(x, x.size(1), height, width, bias, activation, slope);
+  const Tensor places = torch::stable::contiguous(indices);
+  moved.job.indices = places.const_data_ptr<int64_t>();
+  const bool inside =
+      x.size(0) * x.size(1) == 0 ||
+      (is_single(x) ? kernels().unpool_f32 : kernels().unpool_f64)(moved.job, torch_threads());
+  STD_TORCH_CHECK(inside, "an index lies outside of the output of ", height, "x", width);
+  return moved.y;
+}
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_IMPL(gandetect, CPU, m) {
+  m.impl("conv_transpose2d", TORCH_BOX(&conv_transpose2d));
+  m.impl("upsample_conv2d", TORCH_BOX(&upsample_conv2d));
+  m.impl("pack_conv_transpose2d", TORCH_BOX(&pack_conv_transpose2d));
+  m.impl("pack_upsample_conv2d", TORCH_BOX(&pack_upsample_conv2d));
+  m.impl("bed_of_nails", TORCH_BOX(&bed_of_nails));
+  m.impl("pixel_shuffle", TORCH_BOX(&pixel_shuffle));
+  m.impl("max_unpool2d", TORCH_BOX(&max_unpool2d));
+}
+
+}  // namespace gandetect::upsample

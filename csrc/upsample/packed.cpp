@@ -1,0 +1,105 @@
+#include "upsample/packed.h"
+
+#include <cstdlib>
+#include <list>
+#include <mutex>
+
+namespace gandetect::upsample {
+namespace {
+
+constexpr int64_t kDefaultMegabytes = 256;
+
+struct Key {
+  Packing packing;
+  Weight shape;
+  uint64_t digest[2];
+
+  bool operator==(const Key& other) const {
+    const Weight &a = shape, &b = other.shape;
+    return packing == other.packing && digest[0] == other.digest[0] &&
+           digest[1] == other.digest[1] && a.cin == b.cin && a.cout == b.cout &&
+           a.taps == b.taps && a.stride_cin == b.stride_cin && a.stride_cout == b.stride_cout;
+  }
+};
+
+// The most recently used first, up to a number of bytes.
+class Cache {
+ public:
+  std::shared_ptr<const Floats> find(const Key& key) {
+    const std::lock_guard lock(mutex_);
+    for (auto it = entries_.begin(); it != entries_.end(); ++it) {
+      if (!(it->key == key)) continue;
+      entries_.splice(entries_.begin(), entries_, it);
+      return it->packed;
+    }
+    return nullptr;
+  }
+
+  void add(const Key& key, const std::shared_ptr<const Floats>& packed) {
+    const std::lock_guard lock(mutex_);
+    entries_.push_front({key, packed});
+    bytes_ += packed->bytes();
+    while (bytes_ > limit_ && !entries_.empty()) {
+      bytes_ -= entries_.back().packed->bytes();
+      entries_.pop_back();
+    }
+  }
+
+ private:
+  struct Entry {
+    Key key;
+    std::shared_ptr<const Floats> packed;
+  };
+
+  static int64_t limit() {
+    const char* megabytes = std::getenv("GANDETECT_WEIGHT_CACHE_MB");
+    return (megabytes == nullptr ? kDefaultMegabytes : std::atoll(megabytes)) << 20;
+  }
+
+  std::mutex mutex_;
+  std::list<Entry> entries_;
+  int64_t bytes_ = 0;
+  const int64_t limit_ = limit();
+};
+
+Cache& cache() {
+  static Cache* const kept = new Cache;  // never destroyed: threads may outlive static objects
+  return *kept;
+}
+
+}  // namespace
+
+int64_t packed_size(Packing packing, const Weight& weight) {
+  const Kernels& table = kernels();
+  return packing == Packing::kTaps ? table.taps_size(weight) : table.winograd_size(weight);
+}
+
+void pack(Packing packing, const Weight& weight, float* out, const Parallel& parallel) {
+  const Kernels& table = kernels();
+  (packing == Packing::kTaps ? table.pack_taps : table.pack_winograd)(weight, out, parallel);
+}
+
+std::shared_ptr<const Floats> cached(Packing packing, const Weight& weight,
+                                     const Parallel& parallel) {
+  Key key{packing, weight, {}};
+  const int64_t count = weight.cin * weight.cout * weight.taps;
+  kernels().fingerprint(weight.data, count * sizeof(float), key.digest);
+  if (auto found = cache().find(key)) return found;
+  const auto packed = std::make_shared<Floats>(packed_size(packing, weight));
+  pack(packing, weight, packed->data(), parallel);
+  cache().add(key, packed);
+  return packed;
+}
+
+const float* transient(Packing packing, const Weight& weight, const Parallel& parallel) {
+  static thread_local std::unique_ptr<Floats> kept;
+  const int64_t count = packed_size(packing, weight);
+  if (kept == nullptr || kept->bytes() < count * static_cast<int64_t>(sizeof(float))) {
+    kept.reset();
+    kept = std::make_unique<Floats>(count);
+  }
+  pack(packing, weight, kept->data(), parallel);
+  return kept->data();
+}
+
+}  // namespace gandetect::upsample
