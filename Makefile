@@ -5,6 +5,7 @@
 # make gpu             on a machine with a CUDA GPU: build, GPU tests, benchmark (not run on one yet)
 # make bench           all benchmarks (quiet machine), JSON in bench/results
 # make bench-spectrum  those of the spectrum kernel, the README's table and plot from them
+# make bench-upsampling  the same of the up-sampling kernels
 # make wheel           sdist -> wheel -> a clean environment -> one op
 # make clean
 #
@@ -21,7 +22,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 NATIVE := $(wildcard csrc/*.cpp csrc/*/*.cpp csrc/*/*.h csrc/*/*.inc csrc/*/*.cuh csrc/*/*.cu)
 FORMATTED := $(NATIVE) $(wildcard tests/kernels/*.h tests/kernels/*.cpp tests/simt/*.cpp tests/simt/*.h tests/simt/*.cu tests/simt/*/*/*.h)
 
-.PHONY: demo test lint pytest cuda gpu bench bench-spectrum wheel clean install
+.PHONY: demo test lint pytest cuda gpu bench bench-spectrum bench-upsampling wheel clean install
 install: $(STAMP)
 
 $(BIN)/python:
@@ -61,13 +62,17 @@ pytest: $(STAMP)
 cuda: $(STAMP)
 	GANDETECT_EXPECT_NVCC=1 $(BIN)/python -m pytest -n $(JOBS) tests/simt tests/gpu
 
-bench: bench-spectrum
+bench: bench-spectrum bench-upsampling
 	$(BIN)/python bench/screen_memory.py --out bench/results/screen_memory.json
 	$(BIN)/python bench/table.py
 
 bench-spectrum: $(STAMP)
 	$(PIP) install -q -c constraints.txt numba
 	$(BIN)/python bench/spectrum.py --json bench/results/spectrum.json
+	$(BIN)/python bench/table.py
+
+bench-upsampling: $(STAMP)
+	$(BIN)/python bench/upsampling.py --json bench/results/upsampling.json
 	$(BIN)/python bench/table.py
 
 # On a machine with a GPU, in the Python that has the CUDA torch (PYTHON=...), which stays as it is.

@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import statistics
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +147,189 @@ def draw_spectrum(out: Path) -> None:
     figure.savefig(out, dpi=110)
 
 
+# Of the up-sampling benchmark: ours as it is called, and with a weight that was packed before.
+AUTOMATIC, PACKED = "gandetect", "gandetect, packed"
+
+
+def upsampling_rows(report: dict[str, Any], threads: int) -> dict[str, list[dict[str, Any]]]:
+    """Cases by the row that they share, in the order of the run."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for case in report["cases"]:
+        if case["threads"] == threads:
+            rows.setdefault(case["row"], []).append(case)
+    return rows
+
+
+def span(values: list[float], form: Callable[[float], str]) -> str:
+    ends = [form(min(values)), form(max(values))]
+    return " to ".join(dict.fromkeys(ends))
+
+
+def times(ratio: float) -> str:
+    return f"{ratio:.1f}x"
+
+
+def slower(case: dict[str, Any], peer: str, own: str = AUTOMATIC) -> float:
+    return case["ratio_to"][own][peer]
+
+
+def both_spans(cases: list[dict[str, Any]], peer_of: Callable[[dict[str, Any]], str]) -> str:
+    """As called, and in brackets with a packed weight where that shows."""
+    automatic = span([slower(c, peer_of(c)) for c in cases], times)
+    if any(PACKED not in case["ratio_to"] for case in cases):
+        return automatic
+    packed = span([slower(c, peer_of(c), PACKED) for c in cases], times)
+    return automatic if packed == automatic else f"{automatic} ({packed})"
+
+
+def microseconds(cases: list[dict[str, Any]]) -> str:
+    automatic = span([case["results"][AUTOMATIC]["median_us"] for case in cases], rounded)
+    if any(PACKED not in case["results"] for case in cases):
+        return automatic
+    packed = span([case["results"][PACKED]["median_us"] for case in cases], rounded)
+    return automatic if packed == automatic else f"{automatic} ({packed})"
+
+
+def share_cell(cases: list[dict[str, Any]]) -> str:
+    def percent(share: float) -> str:
+        return f"{100 * share:.0f} %"
+
+    if all("share_of_peak" in case for case in cases):
+        return span([case["share_of_peak"][AUTOMATIC] for case in cases], percent)
+    if not all("share_of_memcpy" in case for case in cases):
+        return ""
+    copied = span([case["share_of_memcpy"] for case in cases], percent) + " of memcpy"
+    if not cases[0]["row"].startswith("bed_of_nails"):
+        return copied
+    return f"{copied}, {span([c['times_faster_than_zeros'] for c in cases], times)} torch.zeros"
+
+
+def upsampling() -> str:
+    report = load(RESULTS / "upsampling.json")
+    rows = [
+        [
+            row,
+            microseconds(cases),
+            both_spans(cases, lambda case: "eager"),
+            both_spans(cases, lambda case: case["best_existing"]),
+            "; ".join(dict.fromkeys(case["best_existing"] for case in cases)),
+            share_cell(cases),
+        ]
+        for row, cases in upsampling_rows(report, 1).items()
+    ]
+    header = ["one thread, float32", "µs", "faster than eager", "than the best existing"]
+    header += ["which is", "share"]
+    return (
+        "![How fast each alternative is, relative to eager torch](docs/img/upsampling.png)\n\n"
+        + rows_of(header, rows)
+        + "\n\n"
+        + upsampling_notes(report)
+    )
+
+
+def upsampling_notes(report: dict[str, Any]) -> str:
+    machine = report["machine"]
+    one, two = (
+        {(c["name"], c["n"], c["training"]): c for c in report["cases"] if c["threads"] == threads}
+        for threads in (1, 2)
+    )
+    gains = [
+        one[key]["results"][AUTOMATIC]["median_us"] / two[key]["results"][AUTOMATIC]["median_us"]
+        for key in one.keys() & two.keys()
+    ]
+    # Of single ops: a generator adds up what its layers round.
+    limit = min(case["limit"] for case in report["cases"])
+    single = [case for case in report["cases"] if case["limit"] == limit]
+    worst = max(case["error"][own] for case in single for own in case["ratio_to"])
+    of_eager = max(case["error"]["eager"] for case in single)
+    lines = [
+        f"{machine['cpu']}, {machine.get('cpu_isa', 'no')} kernels, torch {machine['torch']}, "
+        f"{machine['date']}; no GPU was measured. Times faster: medians of interleaved rounds. "
+        "Eager is NCHW with normalization in eval mode, ours NCHW with the normalization folded; "
+        "in brackets with the weight packed before. Share: the plain method's operations over the "
+        "multiply-add peak, so doing fewer can pass 100 %.",
+        f"Largest error against float64, relative to the largest value: {worst:.1e}; "
+        f"eager's is {of_eager:.1e}.",
+    ]
+    if gains:
+        middle = statistics.median(gains)
+        lines.append(
+            f"Two threads: {min(gains):.2f}x to {max(gains):.2f}x, the median is {middle:.2f}x."
+        )
+    cold = [of["ratio"]["eager"] for of in report["default_allocator"].values()]
+    if cold:
+        lines.append(
+            "An allocator that keeps its pages serves everyone; where glibc gives large blocks "
+            f"back, what moves memory is {span(cold, times)} as fast as eager."
+        )
+    grown = [
+        f"{case['name']}{', training step' * case['training']}, n = {case['n']}: "
+        f"{case['peak_bytes']['gandetect'] / 1e6:.1f} MB, eager "
+        f"{case['peak_bytes']['eager'] / 1e6:.1f} MB"
+        for case in report["memory"]
+    ]
+    if grown:
+        lines.append(f"Memory above inputs, weights and packed weights. {'; '.join(grown)}.")
+    lines.append(
+        "Every figure, also for two threads and channels_last: `bench/results/upsampling.json`."
+    )
+    return "\n".join(lines)
+
+
+def of_eager(case: dict[str, Any], name: str) -> float:
+    return slower(case, "eager") / slower(case, name)
+
+
+def means(
+    rows: list[list[dict[str, Any]]], own: Callable[[dict[str, Any]], str]
+) -> list[tuple[float, int]]:
+    """Geometric mean and place of every row whose cases all have that candidate."""
+    return [
+        (statistics.geometric_mean(of_eager(case, own(case)) for case in cases), place)
+        for place, cases in enumerate(rows)
+        if all(own(case) in case["results"] for case in cases)
+    ]
+
+
+def draw_upsampling(out: Path) -> None:
+    """Speed relative to eager by row: geometric means where a row has several cases."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    by_row = upsampling_rows(load(RESULTS / "upsampling.json"), 1)
+    rows = list(by_row.values())
+    figure, axes = plt.subplots(figsize=(9, 0.3 * len(rows) + 1.4), layout="constrained")
+    names = {name for cases in rows for case in cases for name in peers_of(case)}
+    others = [point for name in sorted(names) for point in means(rows, lambda case, n=name: n)]
+    ringed = {"markerfacecolor": "none", "markersize": 9}
+    for points, label, marker, color, more in (
+        (others, "other alternatives", ".", "0.7", {}),
+        (means(rows, lambda case: case["best_existing"]), "best existing", "D", "C0", {}),
+        (means(rows, lambda case: AUTOMATIC), "gandetect", "o", "black", {}),
+        (means(rows, lambda case: PACKED), "the same, weight packed before", "o", "C3", ringed),
+    ):
+        x, y = [point[0] for point in points], [point[1] for point in points]
+        axes.plot(x, y, linestyle="", marker=marker, color=color, label=label, **more)
+    axes.axvline(1, color="0.4", linewidth=1)
+    axes.set_xscale("log")
+    ticks = [0.25, 0.5, 1, 2, 4, 8, 16, 32]
+    axes.set_xticks(ticks, [f"{tick:g}x" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_yticks(range(len(rows)), list(by_row), fontsize=8)
+    axes.invert_yaxis()
+    axes.grid(alpha=0.3)
+    axes.set_title("times as fast as eager torch, one thread", fontsize=10)
+    figure.legend(loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+    figure.savefig(out, dpi=110)
+
+
+def peers_of(case: dict[str, Any]) -> list[str]:
+    apart = {"eager", *case["yardsticks"]}
+    return [n for n in case["results"] if n not in apart and not n.startswith("gandetect")]
+
+
 def memory() -> str:
     report = load(RESULTS / "screen_memory.json")
     peaks = report["peak_mb"]
@@ -183,15 +368,29 @@ def largest_region(rows: list[dict[str, Any]], generator: str) -> Any:
     return "whole" if "whole" in regions else max(regions)
 
 
-FIGURES = {"spectrum": spectrum, "memory": memory, "detection": detection}
+# What makes each block, and the file that it is made of.
+FIGURES: dict[str, tuple[Callable[[], str], Path]] = {
+    "spectrum": (spectrum, RESULTS / "spectrum.json"),
+    "upsampling": (upsampling, RESULTS / "upsampling.json"),
+    "memory": (memory, RESULTS / "screen_memory.json"),
+    "detection": (detection, EVALUATION),
+}
+PLOTS = {"spectrum": draw_spectrum, "upsampling": draw_upsampling}
 
 
 def filled(text: str) -> str:
-    for name, make in FIGURES.items():
-        block = re.compile(f"(<!-- figures:{name} -->\n).*?(<!-- /figures -->)", re.DOTALL)
-        if not block.search(text):
+    for name, (make, source) in FIGURES.items():
+        block = re.compile(f"(<!-- figures:{name} -->\n)(.*?)(<!-- /figures -->)", re.DOTALL)
+        match = block.search(text)
+        if not match:
             raise SystemExit(f"README.md has no block for the figures {name!r}")
-        text = block.sub(lambda match, make=make: f"{match[1]}{make()}\n{match[2]}", text)
+        if source.exists():
+            start, end = match.span(2)
+            text = f"{text[:start]}{make()}\n{text[end:]}"
+        elif match[2].strip():
+            raise SystemExit(
+                f"README.md has figures {name!r} of a file that is not there: {source}"
+            )
     return text
 
 
@@ -207,7 +406,9 @@ def main() -> int:
             print("README.md and the measured files differ; run python bench/table.py")
         return int(new != text)
     readme.write_text(new, encoding="utf-8")
-    draw_spectrum(ROOT / "docs" / "img" / "spectrum.png")
+    for name, draw in PLOTS.items():
+        if FIGURES[name][1].exists():
+            draw(ROOT / "docs" / "img" / f"{name}.png")
     return 0
 
 
