@@ -38,6 +38,6 @@ STABLE_TORCH_LIBRARY(gandetect, m) {
   m.def(
       "pack_conv_transpose2d(Tensor weight, int[] stride, int[] padding, int[] dilation) "
       "-> Tensor");
-  m.def("pack_upsample_conv2d(Tensor weight) -> Tensor");
+  m.def("pack_upsample_conv2d(Tensor weight, bool bed_of_nails) -> Tensor");
   m.def("bias_activation(Tensor x, Tensor? bias, int activation, float slope) -> Tensor");
 }

@@ -63,8 +63,9 @@ struct Scatter {
   const int64_t* indices;  // of max_unpool, contiguous (N, C, H, W)
 };
 
-// Products of a transposed convolution of kernel 4, stride 2, padding 1.
-constexpr int64_t kWinogradProducts = 36;
+// What winograd takes, all of stride 2: a transposed convolution of kernel 4 and padding 1; a bed of
+// nails and a convolution of kernel 3 and padding 1, or 5 and 2.
+enum class Winograd { kKernel4, kNails3, kNails5 };
 
 struct Kernels {
   // Channels that share a packed block.
@@ -72,12 +73,12 @@ struct Kernels {
 
   // Floats that a packed weight takes.
   int64_t (*taps_size)(const Weight&);
-  int64_t (*winograd_size)(const Weight&);
+  int64_t (*winograd_size)(Winograd, const Weight&);
   void (*pack_taps)(const Weight&, float* packed, const Parallel&);
-  void (*pack_winograd)(const Weight&, float* packed, const Parallel&);
+  void (*pack_winograd)(Winograd, const Weight&, float* packed, const Parallel&);
 
   void (*taps)(const Convolution&, const float* packed, const Parallel&);
-  void (*winograd)(const Convolution&, const float* packed, const Parallel&);
+  void (*winograd)(Winograd, const Convolution&, const float* packed, const Parallel&);
   // Few output channels; weight as of a transposed convolution, (Cin, Cout taps) contiguous.
   void (*thin)(const Convolution&, const float* weight, const Parallel&);
   void (*plain_f32)(const Convolution&, const Weight&, const Parallel&);

@@ -117,69 +117,71 @@ void check_pair(const Lengths& values, int64_t least, const char* name) {
 // The packed weight of a call: from a handle, for this call alone, or from the cache.
 class PackedWeight {
  public:
-  PackedWeight(Packing packing, const Weight& weight, int64_t kernel_height, int64_t kernel_width,
-               const std::optional<Tensor>& handle, const Parallel& parallel) {
+  PackedWeight(const Convolution& job, const Weight& weight, Packing packing,
+               const std::optional<Tensor>& handle, const Parallel& parallel)
+      : packing_(packing) {
     if (!handle.has_value()) {
       cached_ = cached(packing, weight, parallel);
       data_ = cached_->data();
     } else if (handle->numel() == 0) {
       data_ = transient(packing, weight, parallel);
     } else {
-      data_ = from_handle(packing, weight, kernel_height, kernel_width, *handle);
+      read(job, weight, *handle);
     }
   }
 
+  // As asked for, or, where a handle has no such packing, none: for `taps`, which any geometry has.
+  Packing packing() const { return packing_; }
   const float* data() const { return data_; }
 
  private:
-  static const float* from_handle(Packing packing, const Weight& weight, int64_t kernel_height,
-                                  int64_t kernel_width, const Tensor& handle) {
+  void read(const Convolution& job, const Weight& weight, const Tensor& handle) {
     STD_TORCH_CHECK(handle.scalar_type() == ScalarType::Byte && handle.dim() == 1 &&
                         handle.stride(0) == 1 && handle.numel() >= kHandleHeaderBytes,
                     "packed is not what pack_conv_transpose2d or pack_upsample_conv2d returned");
     const unsigned char* bytes = static_cast<const unsigned char*>(handle.const_data_ptr());
     HandleHeader header;
     std::memcpy(&header, bytes, sizeof header);
-    const int64_t floats = header.taps_floats + header.winograd_floats;
     STD_TORCH_CHECK(header.magic == kHandleMagic && header.block == kernels().block,
                     "packed was not made by this build of the kernels; pack the weight again");
     STD_TORCH_CHECK(header.cin == weight.cin && header.cout == weight.cout &&
-                        header.kernel_height == kernel_height &&
-                        header.kernel_width == kernel_width &&
-                        header.taps_floats == packed_size(Packing::kTaps, weight),
+                        header.kernel_height == job.kernel_height &&
+                        header.kernel_width == job.kernel_width &&
+                        header.taps_floats == packed_size(std::nullopt, weight),
                     "packed belongs to a weight of another shape; pack this one");
-    const bool wants_winograd = packing == Packing::kWinograd;
+    if (packing_ && header.scheme != static_cast<int64_t>(*packing_)) packing_.reset();
+    const int64_t floats = header.taps_floats + header.winograd_floats;
     STD_TORCH_CHECK(handle.numel() == kHandleHeaderBytes + 4 * floats &&
-                        (!wants_winograd ||
-                         header.winograd_floats == packed_size(Packing::kWinograd, weight)),
-                    "packed belongs to another stride, padding or dilation; pack the weight again");
-    const float* first = reinterpret_cast<const float*>(bytes + kHandleHeaderBytes);
-    return wants_winograd ? first + header.taps_floats : first;
+                        (!packing_ || header.winograd_floats == packed_size(packing_, weight)),
+                    "packed is incomplete; pack the weight again");
+    data_ = reinterpret_cast<const float*>(bytes + kHandleHeaderBytes);
+    if (packing_) data_ += header.taps_floats;
   }
 
+  Packing packing_;
   std::shared_ptr<const Floats> cached_;
   const float* data_;
 };
 
-Tensor new_handle(const Tensor& weight, const Weight& shape, int64_t kernel_height,
-                  int64_t kernel_width, bool winograd) {
+Tensor new_handle(const Tensor& weight, const Weight& shape, Packing scheme,
+                  const Weight& scheme_shape) {
   HandleHeader header{kHandleMagic,
                       kernels().block,
                       shape.cin,
                       shape.cout,
-                      kernel_height,
-                      kernel_width,
-                      packed_size(Packing::kTaps, shape),
-                      winograd ? packed_size(Packing::kWinograd, shape) : 0};
+                      weight.size(2),
+                      weight.size(3),
+                      packed_size(std::nullopt, shape),
+                      scheme ? static_cast<int64_t>(*scheme) : kNoScheme,
+                      scheme ? packed_size(scheme, shape) : 0,
+                      {}};
   const int64_t bytes = kHandleHeaderBytes + 4 * (header.taps_floats + header.winograd_floats);
   Tensor handle = torch::stable::new_empty(weight, {bytes}, ScalarType::Byte);
   unsigned char* data = static_cast<unsigned char*>(handle.mutable_data_ptr());
   std::memcpy(data, &header, sizeof header);
   float* floats = reinterpret_cast<float*>(data + kHandleHeaderBytes);
-  pack(Packing::kTaps, shape, floats, torch_threads());
-  if (winograd) {
-    pack(Packing::kWinograd, shape, floats + header.taps_floats, torch_threads());
-  }
+  pack(std::nullopt, shape, floats, torch_threads());
+  if (scheme) pack(scheme, scheme_shape, floats + header.taps_floats, torch_threads());
   return handle;
 }
 
@@ -195,13 +197,38 @@ Weight convolution_weight(const Tensor& w) {
   return {w.const_data_ptr(), w.size(1), w.size(0), taps, taps, w.size(1) * taps, 1};
 }
 
-bool is_winograd_geometry(const Tensor& weight, const Lengths& stride, const Lengths& padding,
+// The same with its taps in the other order: a transposed convolution of stride 2 is a convolution
+// of a bed of nails with the turned kernel.
+Weight turned(Weight weight) {
+  weight.data = static_cast<const float*>(weight.data) + weight.taps - 1;
+  weight.stride_tap = -1;
+  return weight;
+}
+
+bool are(const Lengths& pair, int64_t value) { return pair[0] == value && pair[1] == value; }
+
+// Of a transposed convolution.
+Packing transposed_scheme(const Tensor& weight, const Lengths& stride, const Lengths& padding,
                           const Lengths& dilation) {
-  const auto both = [](const Lengths& pair, int64_t value) {
-    return pair[0] == value && pair[1] == value;
-  };
-  return weight.size(2) == 4 && weight.size(3) == 4 && both(stride, 2) && both(padding, 1) &&
-         both(dilation, 1);
+  const int64_t kernel = weight.size(2);
+  if (kernel != weight.size(3) || !are(stride, 2) || !are(dilation, 1)) return std::nullopt;
+  if (kernel == 4 && are(padding, 1)) return Winograd::kKernel4;
+  if (kernel == 3 && are(padding, 1)) return Winograd::kNails3;
+  if (kernel == 5 && are(padding, 2)) return Winograd::kNails5;
+  return std::nullopt;
+}
+
+// Of a bed of nails, twice as large, and a convolution.
+Packing nails_scheme(const Tensor& weight) {
+  const int64_t kernel = weight.size(2);
+  if (kernel != weight.size(3)) return std::nullopt;
+  if (kernel == 3) return Winograd::kNails3;
+  if (kernel == 5) return Winograd::kNails5;
+  return std::nullopt;
+}
+
+bool has_tiles(const Planes& x) {
+  return (x.height + 1) / 2 * ((x.width + 1) / 2) * x.n >= kWinogradTiles;
 }
 
 void check_weight(const Tensor& x, const Tensor& weight, int64_t channels) {
@@ -217,11 +244,16 @@ bool is_trivial(const Convolution& job) {
          job.kernel_width == 0;
 }
 
-void run_taps(const Convolution& job, const Weight& weight, const std::optional<Tensor>& packed) {
+// By `taps`, or by the scheme where there is one; `shape` as the scheme wants it.
+void run_packed(const Convolution& job, const Weight& shape, Packing scheme,
+                const Weight& scheme_shape, const std::optional<Tensor>& handle) {
   const Parallel threads = torch_threads();
-  const PackedWeight found(Packing::kTaps, weight, job.kernel_height, job.kernel_width, packed,
-                           threads);
-  kernels().taps(job, found.data(), threads);
+  const PackedWeight found(job, scheme ? scheme_shape : shape, scheme, handle, threads);
+  if (found.packing()) {
+    kernels().winograd(*found.packing(), job, found.data(), threads);
+  } else {
+    kernels().taps(job, found.data(), threads);
+  }
 }
 
 Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, std::optional<Tensor> bias,
@@ -257,21 +289,20 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, std::optional<Ten
   job.padding = padding[1];
   job.dilation = dilation[1];
   if (y.numel() == 0) return y;
-  const Parallel threads = torch_threads();
   const int64_t pixels = job.x.height * job.x.width;
-  const int64_t tiles = (job.x.height + 1) / 2 * ((job.x.width + 1) / 2) * job.x.n;
   if (!is_single(x)) {
-    kernels().plain_f64(job, shape, threads);
+    kernels().plain_f64(job, shape, torch_threads());
   } else if (is_trivial(job)) {
-    kernels().plain_f32(job, shape, threads);
+    kernels().plain_f32(job, shape, torch_threads());
   } else if (shape.cout <= kThinChannels && pixels >= kThinPixels) {
-    kernels().thin(job, static_cast<const float*>(shape.data), threads);
-  } else if (tiles >= kWinogradTiles && output_padding[0] == 0 && output_padding[1] == 0 &&
-             is_winograd_geometry(weight, stride, padding, dilation)) {
-    const PackedWeight found(Packing::kWinograd, shape, 4, 4, packed, threads);
-    kernels().winograd(job, found.data(), threads);
+    kernels().thin(job, static_cast<const float*>(shape.data), torch_threads());
   } else {
-    run_taps(job, shape, packed);
+    Packing scheme = transposed_scheme(weight, stride, padding, dilation);
+    // Kernel 4 makes whole tiles of outputs; the others end one short of them without padding.
+    const int64_t most = scheme == Winograd::kKernel4 ? 0 : 1;
+    const bool fits = output_padding[0] <= most && output_padding[1] <= most;
+    if (!fits || !has_tiles(job.x)) scheme.reset();
+    run_packed(job, shape, scheme, scheme == Winograd::kKernel4 ? shape : turned(shape), packed);
   }
   return y;
 }
@@ -319,7 +350,12 @@ Tensor upsample_conv2d(const Tensor& x, const Tensor& weight, std::optional<Tens
   } else if (is_trivial(job)) {
     kernels().plain_f32(job, shape, torch_threads());
   } else {
-    run_taps(job, shape, packed);
+    const bool is_nails = static_cast<Mode>(mode) == Mode::kBedOfNails &&
+                          height == 2 * x.size(2) && width == 2 * x.size(3);
+    Packing scheme = is_nails ? nails_scheme(weight) : std::nullopt;
+    const bool fits = are(stride, 1) && are(dilation, 1) && are(padding, weight.size(2) / 2);
+    if (!fits || !has_tiles(job.x)) scheme.reset();
+    run_packed(job, shape, scheme, shape, packed);
   }
   return y;
 }
@@ -333,16 +369,18 @@ Tensor pack_conv_transpose2d(const Tensor& weight, Lengths stride, Lengths paddi
   check_pair(dilation, 1, "dilation");
   if (weight.numel() == 0) return torch::stable::new_empty(weight, {0}, ScalarType::Byte);
   const Tensor matrix = torch::stable::contiguous(weight);
-  return new_handle(matrix, transposed_weight(matrix), weight.size(2), weight.size(3),
-                    is_winograd_geometry(weight, stride, padding, dilation));
+  const Weight shape = transposed_weight(matrix);
+  const Packing scheme = transposed_scheme(weight, stride, padding, dilation);
+  return new_handle(matrix, shape, scheme, scheme == Winograd::kKernel4 ? shape : turned(shape));
 }
 
-Tensor pack_upsample_conv2d(const Tensor& weight) {
+Tensor pack_upsample_conv2d(const Tensor& weight, bool bed_of_nails) {
   check_dims(weight, 4, "weight");
   check_type(weight, ScalarType::Float, "weight", "float32");
   if (weight.numel() == 0) return torch::stable::new_empty(weight, {0}, ScalarType::Byte);
   const Tensor matrix = torch::stable::contiguous(weight);
-  return new_handle(matrix, convolution_weight(matrix), weight.size(2), weight.size(3), false);
+  const Weight shape = convolution_weight(matrix);
+  return new_handle(matrix, shape, bed_of_nails ? nails_scheme(weight) : std::nullopt, shape);
 }
 
 // An op that moves pixels: x as a dense tensor, the result, the ending.

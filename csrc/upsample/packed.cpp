@@ -18,7 +18,8 @@ struct Key {
     const Weight &a = shape, &b = other.shape;
     return packing == other.packing && digest[0] == other.digest[0] &&
            digest[1] == other.digest[1] && a.cin == b.cin && a.cout == b.cout &&
-           a.taps == b.taps && a.stride_cin == b.stride_cin && a.stride_cout == b.stride_cout;
+           a.taps == b.taps && a.stride_cin == b.stride_cin && a.stride_cout == b.stride_cout &&
+           a.stride_tap == b.stride_tap;
   }
 };
 
@@ -71,19 +72,22 @@ Cache& cache() {
 
 int64_t packed_size(Packing packing, const Weight& weight) {
   const Kernels& table = kernels();
-  return packing == Packing::kTaps ? table.taps_size(weight) : table.winograd_size(weight);
+  return packing ? table.winograd_size(*packing, weight) : table.taps_size(weight);
 }
 
 void pack(Packing packing, const Weight& weight, float* out, const Parallel& parallel) {
   const Kernels& table = kernels();
-  (packing == Packing::kTaps ? table.pack_taps : table.pack_winograd)(weight, out, parallel);
+  if (packing) return table.pack_winograd(*packing, weight, out, parallel);
+  table.pack_taps(weight, out, parallel);
 }
 
 std::shared_ptr<const Floats> cached(Packing packing, const Weight& weight,
                                      const Parallel& parallel) {
   Key key{packing, weight, {}};
   const int64_t count = weight.cin * weight.cout * weight.taps;
-  kernels().fingerprint(weight.data, count * sizeof(float), key.digest);
+  const float* first = static_cast<const float*>(weight.data);
+  if (weight.stride_tap < 0) first -= weight.taps - 1;
+  kernels().fingerprint(first, count * static_cast<int64_t>(sizeof(float)), key.digest);
   if (auto found = cache().find(key)) return found;
   const auto packed = std::make_shared<Floats>(packed_size(packing, weight));
   pack(packing, weight, packed->data(), parallel);

@@ -9,13 +9,15 @@
 #include <cstdint>
 #include <memory>
 #include <new>
+#include <optional>
 
 #include "common/parallel.h"
 #include "upsample/kernels.h"
 
 namespace gandetect::upsample {
 
-enum class Packing : int64_t { kTaps, kWinograd };
+// For `taps`, or for a scheme of `winograd`.
+using Packing = std::optional<Winograd>;
 
 class Floats {
  public:
@@ -37,7 +39,7 @@ class Floats {
 int64_t packed_size(Packing packing, const Weight& weight);
 void pack(Packing packing, const Weight& weight, float* out, const Parallel& parallel);
 
-// From the cache, or packed and remembered. `weight` is contiguous.
+// From the cache, or packed and remembered. The weight is contiguous; its taps may run backwards.
 std::shared_ptr<const Floats> cached(Packing packing, const Weight& weight,
                                      const Parallel& parallel);
 
@@ -50,11 +52,15 @@ struct HandleHeader {
   uint64_t magic;
   int64_t block;  // of the instruction set that packed it
   int64_t cin, cout, kernel_height, kernel_width;
-  int64_t taps_floats, winograd_floats;  // 0 where the weight has no such packing
+  int64_t taps_floats;
+  int64_t scheme;  // of the second packing, or kNoScheme
+  int64_t winograd_floats;
+  int64_t unused[7];
 };
 
-constexpr uint64_t kHandleMagic = 0x31646b6370746467u;
-constexpr int64_t kHandleHeaderBytes = 64;
+constexpr uint64_t kHandleMagic = 0x32646b6370746467u;
+constexpr int64_t kNoScheme = -1;
+constexpr int64_t kHandleHeaderBytes = 128;
 static_assert(sizeof(HandleHeader) == kHandleHeaderBytes);
 
 }  // namespace gandetect::upsample

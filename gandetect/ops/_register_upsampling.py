@@ -216,9 +216,25 @@ def _interpolation_adjoint(
     scales = (scale_height or None, scale_width or None)
     if mode == Mode.NEAREST:
         return aten.upsample_nearest2d_backward(gradient, size, shape, *scales)
+    if any(isinstance(side, torch.SymInt) for side in (*size, *shape)):
+        rows = _interpolation_of_basis(
+            gradient, shape[2], height, scale_height, mode, align_corners
+        )
+        columns = _interpolation_of_basis(
+            gradient, shape[3], width, scale_width, mode, align_corners
+        )
+        return rows @ gradient @ columns.T
     kind = "bilinear" if mode == Mode.BILINEAR else "bicubic"
     backward = getattr(aten, f"upsample_{kind}2d_backward")
     return backward(gradient, size, shape, align_corners, *scales)
+
+
+def _interpolation_of_basis(
+    like: Tensor, side: Any, size: Any, scale: float, mode: int, align_corners: bool
+) -> Tensor:
+    """(side, size): one axis as a matrix. torch's own adjoint takes no symbolic sizes."""
+    basis = torch.eye(side, dtype=like.dtype, device=like.device)[None, :, :, None]
+    return reference.interpolated(basis, size, 1, scale, 0.0, mode, align_corners)[0, :, :, 0]
 
 
 def _save_unpool(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

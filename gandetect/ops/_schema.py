@@ -28,6 +28,6 @@ SCHEMAS = (
     "max_unpool2d(Tensor x, Tensor indices, SymInt height, SymInt width, Tensor? bias, int "
     "activation, float slope) -> Tensor",
     "pack_conv_transpose2d(Tensor weight, int[] stride, int[] padding, int[] dilation) -> Tensor",
-    "pack_upsample_conv2d(Tensor weight) -> Tensor",
+    "pack_upsample_conv2d(Tensor weight, bool bed_of_nails) -> Tensor",
     "bias_activation(Tensor x, Tensor? bias, int activation, float slope) -> Tensor",
 )

@@ -137,8 +137,7 @@ def conv_transpose2d(
     x : (N, C, H, W) or (C, H, W).
     weight : (C, O / groups, kH, kW). bias : (O) or None.
     activation : as in `bed_of_nails`.
-    packed : the weight as `pack_conv_transpose2d` prepared it, for inference: it must be that of
-        this very weight, stride, padding and dilation. Without it a call packs the weight itself,
+    packed : the weight as `pack_conv_transpose2d` prepared it, for inference. Without it a call packs the weight itself,
         or finds it packed in a cache that compares contents, so that no change of the weight,
         however it is made, is missed.
 
@@ -170,8 +169,8 @@ def conv_transpose2d(
         )
     ]
     end = _Ending(bias, weight.shape[1] * groups, activation, negative_slope)
-    _check_transposed_geometry(batch, weight, *geometry)
-    if groups == 1 and end.is_fused(batch, weight):
+    sides = _transposed_sides(batch, weight, *geometry)
+    if groups == 1 and min(sides) > 0 and end.is_fused(batch, weight):
         y = torch.ops.gandetect.conv_transpose2d(batch, weight, bias, *geometry, *end.code, packed)
     else:
         strides, pads, extra, dilations = map(tuple, geometry)
@@ -301,7 +300,8 @@ def max_unpool2d(
     if end.is_fused(batch):
         y = torch.ops.gandetect.max_unpool2d(batch, places, height, width, *end.arguments)
     else:
-        y = end(torch.ops.aten.max_unpool2d(batch, places, [height, width]))
+        # torch's own gradient takes no other layout of the indices.
+        y = end(torch.ops.aten.max_unpool2d(batch, places.contiguous(), [height, width]))
         y = in_layout_of(batch, y)
     return y[0] if single else y
 
@@ -315,8 +315,9 @@ def pack_conv_transpose2d(
 ) -> Tensor:
     """A snapshot of a weight (C, O, kH, kW) as the kernels want it, for `conv_transpose2d`.
 
-    An opaque uint8 tensor, valid for this weight, geometry and process; empty where no kernel would
-    read it (other dtypes and devices). It does not follow the weight: pack again after a change.
+    An opaque uint8 tensor for this process: of use for any geometry, of most use for the one named
+    here; empty where no kernel would read it (other dtypes and devices). It does not follow the
+    weight: pack again after a change.
     """
     geometry = [list(_pair(n, v)) for n, v in (("stride", stride), ("padding", padding))]
     dilated = list(_pair("dilation", dilation))
@@ -325,11 +326,16 @@ def pack_conv_transpose2d(
     return torch.ops.gandetect.pack_conv_transpose2d(weight.detach(), *geometry, dilated)
 
 
-def pack_upsample_conv2d(weight: Tensor) -> Tensor:
-    """The same of a weight (O, C, kH, kW) for `upsample_conv2d`, whatever its mode and scale."""
+def pack_upsample_conv2d(weight: Tensor, *, mode: str = "nearest") -> Tensor:
+    """The same of a weight (O, C, kH, kW) for `upsample_conv2d`.
+
+    Right for every mode and scale; with mode "bed_of_nails" it also holds what the faster kernel of
+    that mode wants.
+    """
+    nails = choice("mode", mode, MODES) == Mode.BED_OF_NAILS
     if not _has_kernel(weight):
         return weight.new_empty(0, dtype=torch.uint8)
-    return torch.ops.gandetect.pack_upsample_conv2d(weight.detach())
+    return torch.ops.gandetect.pack_upsample_conv2d(weight.detach(), nails)
 
 
 class _Ending:
@@ -442,6 +448,8 @@ def _check_weight(weight: Tensor, x: Tensor, groups: int, transposed: bool) -> N
     wanted = "(C, O, kH, kW)" if transposed else "(O, C, kH, kW)"
     if weight.dim() != 4:
         raise ValueError(f"weight is {tuple(weight.shape)}; it must be {wanted}")
+    if min(weight.shape[2:]) < 1:
+        raise ValueError(f"weight is {tuple(weight.shape)}; its sides must be at least 1")
     channels = weight.shape[0] if transposed else weight.shape[1] * groups
     if channels != x.shape[1]:
         raise ValueError(
@@ -450,14 +458,15 @@ def _check_weight(weight: Tensor, x: Tensor, groups: int, transposed: bool) -> N
         )
 
 
-def _check_transposed_geometry(
+def _transposed_sides(
     x: Tensor,
     weight: Tensor,
     stride: list[int],
     padding: list[int],
     output_padding: list[int],
     dilation: list[int],
-) -> None:
+) -> tuple[int, int]:
+    """Of the result; torch has some without a pixel."""
     if min(stride) < 1 or min(dilation) < 1 or min(padding) < 0 or min(output_padding) < 0:
         raise ValueError(
             f"stride {stride} and dilation {dilation} must be at least 1, padding {padding} and "
@@ -468,6 +477,15 @@ def _check_transposed_geometry(
             f"output_padding {output_padding} must be less than the stride {stride} or the "
             f"dilation {dilation}"
         )
+    height, width = (
+        (side - 1) * s - 2 * p + d * (k - 1) + e + 1
+        for side, s, p, d, k, e in zip(
+            x.shape[2:], stride, padding, dilation, weight.shape[2:], output_padding, strict=True
+        )
+    )
+    if min(height, width) < 0:
+        raise ValueError(f"the result would be {height}x{width}; padding {padding} is too large")
+    return height, width
 
 
 def _unpooled_size(

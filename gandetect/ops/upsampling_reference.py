@@ -175,7 +175,7 @@ def pack_conv_transpose2d(
     return weight.new_empty(0, dtype=torch.uint8)
 
 
-def pack_upsample_conv2d(weight: Tensor) -> Tensor:
+def pack_upsample_conv2d(weight: Tensor, bed_of_nails: bool) -> Tensor:
     """Nothing, as above."""
     return weight.new_empty(0, dtype=torch.uint8)
 
