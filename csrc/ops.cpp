@@ -22,8 +22,7 @@ STABLE_TORCH_LIBRARY(gandetect, m) {
   m.def(
       "bed_of_nails(Tensor x, int scale_height, int scale_width, Tensor? bias, int activation, "
       "float slope) -> Tensor");
-  m.def(
-      "pixel_shuffle(Tensor x, int scale, Tensor? bias, int activation, float slope) -> Tensor");
+  m.def("pixel_shuffle(Tensor x, int scale, Tensor? bias, int activation, float slope) -> Tensor");
   m.def(
       "conv_transpose2d(Tensor x, Tensor weight, Tensor? bias, int[] stride, int[] padding, "
       "int[] output_padding, int[] dilation, int activation, float slope, Tensor? packed) "
@@ -40,4 +39,9 @@ STABLE_TORCH_LIBRARY(gandetect, m) {
       "-> Tensor");
   m.def("pack_upsample_conv2d(Tensor weight, bool bed_of_nails) -> Tensor");
   m.def("bias_activation(Tensor x, Tensor? bias, int activation, float slope) -> Tensor");
+  // For kernels that end in them, below autograd:
+  m.def("bias_activation_(Tensor(a!) x, Tensor? bias, int activation, float slope) -> ()");
+  m.def(
+      "tap_gather_(Tensor(a!) out, Tensor z, Tensor rows, Tensor row_weights, Tensor columns, "
+      "Tensor column_weights, Tensor span, Tensor? bias, int activation, float slope) -> ()");
 }

@@ -13,6 +13,9 @@
 #define GD_DYN_SHARED(name)                                      \
   extern __shared__ __align__(16) unsigned char gd_dyn_shared[]; \
   unsigned char* const name = gd_dyn_shared
+// Before a loop whose arrays are to stay in registers.
+#define GD_UNROLL _Pragma("unroll")
 #else
 #include "simt.h"
+#define GD_UNROLL
 #endif

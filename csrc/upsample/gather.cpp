@@ -32,6 +32,11 @@ class Interpolation {
         return;
       }
       case Mode::kBilinear: {
+        // An axis that keeps its size is left alone, whatever the scale says.
+        if (enlarged_ == input_) {
+          terms.push_back({t, static_cast<int32_t>(r), 1.f, 1.0});
+          return;
+        }
         const double at = std::max(position(r), 0.0);
         const int64_t first = std::min<int64_t>(static_cast<int64_t>(at), input_ - 1);
         const double part = std::min(at - first, 1.0);

@@ -63,8 +63,8 @@ struct Scatter {
   const int64_t* indices;  // of max_unpool, contiguous (N, C, H, W)
 };
 
-// What winograd takes, all of stride 2: a transposed convolution of kernel 4 and padding 1; a bed of
-// nails and a convolution of kernel 3 and padding 1, or 5 and 2.
+// What winograd takes, all of stride 2: a transposed convolution of kernel 4 and padding 1; a bed
+// of nails and a convolution of kernel 3 and padding 1, or 5 and 2.
 enum class Winograd { kKernel4, kNails3, kNails5 };
 
 struct Kernels {

@@ -1,5 +1,5 @@
-// CPU implementations of the up-sampling ops: checks, allocation, tables, packed weights and torch's
-// thread pool around the kernels of kernels.h.
+// CPU implementations of the up-sampling ops: checks, allocation, tables, packed weights and
+// torch's thread pool around the kernels of kernels.h.
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
@@ -40,7 +40,7 @@ void check_planes(const Tensor& x, const char* name) {
 }
 
 Planes planes_of(const Tensor& x) {
-  return {x.const_data_ptr(), x.size(0), x.size(1), x.size(2), x.size(3),
+  return {x.const_data_ptr(), x.size(0),   x.size(1),   x.size(2),  x.size(3),
           x.stride(0),        x.stride(1), x.stride(2), x.stride(3)};
 }
 
@@ -114,19 +114,53 @@ void check_pair(const Lengths& values, int64_t least, const char* name) {
                   " must be two numbers of at least ", least);
 }
 
+// A weight, and which of the two convolutions it belongs to.
+struct Matrix {
+  Tensor tensor;  // contiguous
+  Weight shape;
+  bool transposed;
+};
+
+// What a handle says of itself, once it is known to be of this weight's shape and of this build.
+HandleHeader read_handle(const Tensor& handle, const Matrix& matrix) {
+  STD_TORCH_CHECK(handle.scalar_type() == ScalarType::Byte && handle.dim() == 1 &&
+                      handle.stride(0) == 1 && handle.numel() >= kHandleHeaderBytes,
+                  "packed is not what pack_conv_transpose2d or pack_upsample_conv2d returned");
+  HandleHeader header;
+  std::memcpy(&header, handle.const_data_ptr(), sizeof header);
+  STD_TORCH_CHECK(header.magic == kHandleMagic && header.block == kernels().block,
+                  "packed was not made by this build of the kernels; pack the weight again");
+  STD_TORCH_CHECK(header.transposed == matrix.transposed,
+                  "packed belongs to the other convolution; pack the weight with pack_",
+                  matrix.transposed ? "conv_transpose2d" : "upsample_conv2d");
+  STD_TORCH_CHECK(header.cin == matrix.shape.cin && header.cout == matrix.shape.cout &&
+                      header.kernel_height == matrix.tensor.size(2) &&
+                      header.kernel_width == matrix.tensor.size(3) &&
+                      header.taps_floats == packed_size(std::nullopt, matrix.shape),
+                  "packed belongs to a weight of another shape; pack this one");
+  const int64_t floats = header.taps_floats + header.winograd_floats;
+  STD_TORCH_CHECK(handle.numel() == kHandleHeaderBytes + 4 * floats,
+                  "packed is incomplete; pack the weight again");
+  return header;
+}
+
+bool is_handle(const std::optional<Tensor>& packed) {
+  return packed.has_value() && packed->numel() > 0;
+}
+
 // The packed weight of a call: from a handle, for this call alone, or from the cache.
 class PackedWeight {
  public:
-  PackedWeight(const Convolution& job, const Weight& weight, Packing packing,
+  PackedWeight(const Matrix& matrix, Packing packing, const Weight& shape,
                const std::optional<Tensor>& handle, const Parallel& parallel)
       : packing_(packing) {
-    if (!handle.has_value()) {
-      cached_ = cached(packing, weight, parallel);
-      data_ = cached_->data();
-    } else if (handle->numel() == 0) {
-      data_ = transient(packing, weight, parallel);
+    if (is_handle(handle)) {
+      take(matrix, shape, *handle);
+    } else if (handle.has_value()) {
+      data_ = transient(packing, shape, parallel);
     } else {
-      read(job, weight, *handle);
+      cached_ = cached(packing, shape, parallel);
+      data_ = cached_->data();
     }
   }
 
@@ -135,25 +169,12 @@ class PackedWeight {
   const float* data() const { return data_; }
 
  private:
-  void read(const Convolution& job, const Weight& weight, const Tensor& handle) {
-    STD_TORCH_CHECK(handle.scalar_type() == ScalarType::Byte && handle.dim() == 1 &&
-                        handle.stride(0) == 1 && handle.numel() >= kHandleHeaderBytes,
-                    "packed is not what pack_conv_transpose2d or pack_upsample_conv2d returned");
-    const unsigned char* bytes = static_cast<const unsigned char*>(handle.const_data_ptr());
-    HandleHeader header;
-    std::memcpy(&header, bytes, sizeof header);
-    STD_TORCH_CHECK(header.magic == kHandleMagic && header.block == kernels().block,
-                    "packed was not made by this build of the kernels; pack the weight again");
-    STD_TORCH_CHECK(header.cin == weight.cin && header.cout == weight.cout &&
-                        header.kernel_height == job.kernel_height &&
-                        header.kernel_width == job.kernel_width &&
-                        header.taps_floats == packed_size(std::nullopt, weight),
-                    "packed belongs to a weight of another shape; pack this one");
+  void take(const Matrix& matrix, const Weight& shape, const Tensor& handle) {
+    const HandleHeader header = read_handle(handle, matrix);
     if (packing_ && header.scheme != static_cast<int64_t>(*packing_)) packing_.reset();
-    const int64_t floats = header.taps_floats + header.winograd_floats;
-    STD_TORCH_CHECK(handle.numel() == kHandleHeaderBytes + 4 * floats &&
-                        (!packing_ || header.winograd_floats == packed_size(packing_, weight)),
+    STD_TORCH_CHECK(!packing_ || header.winograd_floats == packed_size(packing_, shape),
                     "packed is incomplete; pack the weight again");
+    const auto* bytes = static_cast<const unsigned char*>(handle.const_data_ptr());
     data_ = reinterpret_cast<const float*>(bytes + kHandleHeaderBytes);
     if (packing_) data_ += header.taps_floats;
   }
@@ -163,20 +184,21 @@ class PackedWeight {
   const float* data_;
 };
 
-Tensor new_handle(const Tensor& weight, const Weight& shape, Packing scheme,
-                  const Weight& scheme_shape) {
+Tensor new_handle(const Matrix& matrix, Packing scheme, const Weight& scheme_shape) {
+  const Weight& shape = matrix.shape;
   HandleHeader header{kHandleMagic,
                       kernels().block,
                       shape.cin,
                       shape.cout,
-                      weight.size(2),
-                      weight.size(3),
+                      matrix.tensor.size(2),
+                      matrix.tensor.size(3),
                       packed_size(std::nullopt, shape),
                       scheme ? static_cast<int64_t>(*scheme) : kNoScheme,
                       scheme ? packed_size(scheme, shape) : 0,
+                      matrix.transposed,
                       {}};
   const int64_t bytes = kHandleHeaderBytes + 4 * (header.taps_floats + header.winograd_floats);
-  Tensor handle = torch::stable::new_empty(weight, {bytes}, ScalarType::Byte);
+  Tensor handle = torch::stable::new_empty(matrix.tensor, {bytes}, ScalarType::Byte);
   unsigned char* data = static_cast<unsigned char*>(handle.mutable_data_ptr());
   std::memcpy(data, &header, sizeof header);
   float* floats = reinterpret_cast<float*>(data + kHandleHeaderBytes);
@@ -185,16 +207,32 @@ Tensor new_handle(const Tensor& weight, const Weight& shape, Packing scheme,
   return handle;
 }
 
-// (Cin, Cout, kH, kW), contiguous.
-Weight transposed_weight(const Tensor& w) {
-  const int64_t taps = w.size(2) * w.size(3);
-  return {w.const_data_ptr(), w.size(0), w.size(1), taps, w.size(1) * taps, taps, 1};
+// Of (Cin, Cout, kH, kW).
+Matrix transposed_matrix(const Tensor& weight) {
+  Matrix m{torch::stable::contiguous(weight), {}, true};
+  const int64_t taps = weight.size(2) * weight.size(3);
+  m.shape = {m.tensor.const_data_ptr(),
+             weight.size(0),
+             weight.size(1),
+             taps,
+             weight.size(1) * taps,
+             taps,
+             1};
+  return m;
 }
 
-// (Cout, Cin, kH, kW), contiguous.
-Weight convolution_weight(const Tensor& w) {
-  const int64_t taps = w.size(2) * w.size(3);
-  return {w.const_data_ptr(), w.size(1), w.size(0), taps, taps, w.size(1) * taps, 1};
+// Of (Cout, Cin, kH, kW).
+Matrix convolution_matrix(const Tensor& weight) {
+  Matrix m{torch::stable::contiguous(weight), {}, false};
+  const int64_t taps = weight.size(2) * weight.size(3);
+  m.shape = {m.tensor.const_data_ptr(),
+             weight.size(1),
+             weight.size(0),
+             taps,
+             taps,
+             weight.size(1) * taps,
+             1};
+  return m;
 }
 
 // The same with its taps in the other order: a transposed convolution of stride 2 is a convolution
@@ -244,11 +282,11 @@ bool is_trivial(const Convolution& job) {
          job.kernel_width == 0;
 }
 
-// By `taps`, or by the scheme where there is one; `shape` as the scheme wants it.
-void run_packed(const Convolution& job, const Weight& shape, Packing scheme,
+// By `taps`, or by the scheme where there is one; `scheme_shape` as the scheme wants the weight.
+void run_packed(const Convolution& job, const Matrix& matrix, Packing scheme,
                 const Weight& scheme_shape, const std::optional<Tensor>& handle) {
   const Parallel threads = torch_threads();
-  const PackedWeight found(job, scheme ? scheme_shape : shape, scheme, handle, threads);
+  const PackedWeight found(matrix, scheme, scheme ? scheme_shape : matrix.shape, handle, threads);
   if (found.packing()) {
     kernels().winograd(*found.packing(), job, found.data(), threads);
   } else {
@@ -264,14 +302,14 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, std::optional<Ten
   check_pair(padding, 0, "padding");
   check_pair(output_padding, 0, "output_padding");
   check_pair(dilation, 1, "dilation");
-  const Tensor matrix = torch::stable::contiguous(weight);
-  const Weight shape = transposed_weight(matrix);
+  const Matrix matrix = transposed_matrix(weight);
+  const Weight& shape = matrix.shape;
   int64_t sides[2];
   std::shared_ptr<const Gather> tables[2];
   for (int i = 0; i < 2; ++i) {
     const int64_t side = x.size(2 + i), taps = weight.size(2 + i);
-    sides[i] = (side - 1) * stride[i] - 2 * padding[i] + dilation[i] * (taps - 1) +
-               output_padding[i] + 1;
+    sides[i] =
+        (side - 1) * stride[i] - 2 * padding[i] + dilation[i] * (taps - 1) + output_padding[i] + 1;
     STD_TORCH_CHECK(sides[i] > 0, "the result would have a side of ", sides[i]);
     const Axis axis{side, sides[i], taps, stride[i], padding[i], dilation[i]};
     tables[i] = gather_of({axis, 0, 0.0, -1, false});
@@ -295,6 +333,8 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, std::optional<Ten
   } else if (is_trivial(job)) {
     kernels().plain_f32(job, shape, torch_threads());
   } else if (shape.cout <= kThinChannels && pixels >= kThinPixels) {
+    if (is_handle(packed))
+      read_handle(*packed, matrix);  // not needed, but it must be the right one
     kernels().thin(job, static_cast<const float*>(shape.data), torch_threads());
   } else {
     Packing scheme = transposed_scheme(weight, stride, padding, dilation);
@@ -302,7 +342,7 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, std::optional<Ten
     const int64_t most = scheme == Winograd::kKernel4 ? 0 : 1;
     const bool fits = output_padding[0] <= most && output_padding[1] <= most;
     if (!fits || !has_tiles(job.x)) scheme.reset();
-    run_packed(job, shape, scheme, scheme == Winograd::kKernel4 ? shape : turned(shape), packed);
+    run_packed(job, matrix, scheme, scheme == Winograd::kKernel4 ? shape : turned(shape), packed);
   }
   return y;
 }
@@ -317,8 +357,8 @@ Tensor upsample_conv2d(const Tensor& x, const Tensor& weight, std::optional<Tens
   check_pair(padding, 0, "padding");
   check_pair(dilation, 1, "dilation");
   STD_TORCH_CHECK(mode >= 0 && mode <= 3, "mode must be 0 to 3");
-  const Tensor matrix = torch::stable::contiguous(weight);
-  const Weight shape = convolution_weight(matrix);
+  const Matrix matrix = convolution_matrix(weight);
+  const Weight& shape = matrix.shape;
   const int64_t enlarged[] = {height, width};
   const double scales[] = {scale_height, scale_width};
   int64_t sides[2];
@@ -350,12 +390,12 @@ Tensor upsample_conv2d(const Tensor& x, const Tensor& weight, std::optional<Tens
   } else if (is_trivial(job)) {
     kernels().plain_f32(job, shape, torch_threads());
   } else {
-    const bool is_nails = static_cast<Mode>(mode) == Mode::kBedOfNails &&
-                          height == 2 * x.size(2) && width == 2 * x.size(3);
+    const bool is_nails = static_cast<Mode>(mode) == Mode::kBedOfNails && height == 2 * x.size(2) &&
+                          width == 2 * x.size(3);
     Packing scheme = is_nails ? nails_scheme(weight) : std::nullopt;
     const bool fits = are(stride, 1) && are(dilation, 1) && are(padding, weight.size(2) / 2);
     if (!fits || !has_tiles(job.x)) scheme.reset();
-    run_packed(job, shape, scheme, shape, packed);
+    run_packed(job, matrix, scheme, shape, packed);
   }
   return y;
 }
@@ -368,19 +408,18 @@ Tensor pack_conv_transpose2d(const Tensor& weight, Lengths stride, Lengths paddi
   check_pair(padding, 0, "padding");
   check_pair(dilation, 1, "dilation");
   if (weight.numel() == 0) return torch::stable::new_empty(weight, {0}, ScalarType::Byte);
-  const Tensor matrix = torch::stable::contiguous(weight);
-  const Weight shape = transposed_weight(matrix);
+  const Matrix matrix = transposed_matrix(weight);
   const Packing scheme = transposed_scheme(weight, stride, padding, dilation);
-  return new_handle(matrix, shape, scheme, scheme == Winograd::kKernel4 ? shape : turned(shape));
+  return new_handle(matrix, scheme,
+                    scheme == Winograd::kKernel4 ? matrix.shape : turned(matrix.shape));
 }
 
 Tensor pack_upsample_conv2d(const Tensor& weight, bool bed_of_nails) {
   check_dims(weight, 4, "weight");
   check_type(weight, ScalarType::Float, "weight", "float32");
   if (weight.numel() == 0) return torch::stable::new_empty(weight, {0}, ScalarType::Byte);
-  const Tensor matrix = torch::stable::contiguous(weight);
-  const Weight shape = convolution_weight(matrix);
-  return new_handle(matrix, shape, bed_of_nails ? nails_scheme(weight) : std::nullopt, shape);
+  const Matrix matrix = convolution_matrix(weight);
+  return new_handle(matrix, bed_of_nails ? nails_scheme(weight) : std::nullopt, matrix.shape);
 }
 
 // An op that moves pixels: x as a dense tensor, the result, the ending.
@@ -415,8 +454,8 @@ Tensor bed_of_nails(const Tensor& x, int64_t scale_height, int64_t scale_width,
   return moved.y;
 }
 
-Tensor pixel_shuffle(const Tensor& x, int64_t scale, std::optional<Tensor> bias,
-                     int64_t activation, double slope) {
+Tensor pixel_shuffle(const Tensor& x, int64_t scale, std::optional<Tensor> bias, int64_t activation,
+                     double slope) {
   check_planes(x, "x");
   STD_TORCH_CHECK(scale >= 1 && x.size(1) % (scale * scale) == 0,
                   "scale must be at least 1, and its square divide the channels");

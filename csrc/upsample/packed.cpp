@@ -17,8 +17,8 @@ struct Key {
   bool operator==(const Key& other) const {
     const Weight &a = shape, &b = other.shape;
     return packing == other.packing && digest[0] == other.digest[0] &&
-           digest[1] == other.digest[1] && a.cin == b.cin && a.cout == b.cout &&
-           a.taps == b.taps && a.stride_cin == b.stride_cin && a.stride_cout == b.stride_cout &&
+           digest[1] == other.digest[1] && a.cin == b.cin && a.cout == b.cout && a.taps == b.taps &&
+           a.stride_cin == b.stride_cin && a.stride_cout == b.stride_cout &&
            a.stride_tap == b.stride_tap;
   }
 };

@@ -55,7 +55,8 @@ struct HandleHeader {
   int64_t taps_floats;
   int64_t scheme;  // of the second packing, or kNoScheme
   int64_t winograd_floats;
-  int64_t unused[7];
+  int64_t transposed;  // whether it is the weight of a transposed convolution
+  int64_t unused[6];
 };
 
 constexpr uint64_t kHandleMagic = 0x32646b6370746467u;

@@ -44,9 +44,17 @@ if missing_reason.startswith("built"):
 
 # Registrations live as long as this object.
 library = torch.library.Library("gandetect", "FRAGMENT" if _C else "DEF")
-if _C is None:
-    for schema in SCHEMAS:
-        library.define(schema)
+_undefined = [s for s in SCHEMAS if not hasattr(torch.ops.gandetect, s.split("(")[0])]
+for _schema in _undefined:
+    library.define(_schema)
+if _C is not None and _undefined:
+    warnings.warn(
+        "gandetect's compiled module is older than its Python files and lacks "
+        f"{', '.join(s.split('(')[0] for s in _undefined)}. The pure-torch reference is used for "
+        "these; reinstall gandetect to build the module again.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 
 def available() -> bool:

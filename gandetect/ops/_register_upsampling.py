@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from . import _upsampling_cuda  # noqa: F401  (registers the convolutions on CUDA)
 from . import upsampling_reference as reference
 from ._ext import library
 from .upsampling_reference import Activation, Mode, activation_gradient, is_channels_last
@@ -29,6 +30,8 @@ NAMES = (
     "bias_activation",
     "pack_conv_transpose2d",
     "pack_upsample_conv2d",
+    "bias_activation_",
+    "tap_gather_",
 )
 for _name in NAMES:
     library.impl(_name, getattr(reference, _name), "CompositeExplicitAutograd")
@@ -116,6 +119,14 @@ def _fake_pack(weight: Tensor, *_: Any) -> Tensor:
 
 for _name in ("pack_conv_transpose2d", "pack_upsample_conv2d"):
     torch.library.register_fake(f"gandetect::{_name}", _fake_pack, lib=library)
+
+
+def _fake_in_place(*_: Any) -> None:
+    pass
+
+
+for _name in ("bias_activation_", "tap_gather_"):
+    torch.library.register_fake(f"gandetect::{_name}", _fake_in_place, lib=library)
 
 
 # Gradients

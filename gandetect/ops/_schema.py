@@ -30,4 +30,7 @@ SCHEMAS = (
     "pack_conv_transpose2d(Tensor weight, int[] stride, int[] padding, int[] dilation) -> Tensor",
     "pack_upsample_conv2d(Tensor weight, bool bed_of_nails) -> Tensor",
     "bias_activation(Tensor x, Tensor? bias, int activation, float slope) -> Tensor",
+    "bias_activation_(Tensor(a!) x, Tensor? bias, int activation, float slope) -> ()",
+    "tap_gather_(Tensor(a!) out, Tensor z, Tensor rows, Tensor row_weights, Tensor columns, Tensor "
+    "column_weights, Tensor span, Tensor? bias, int activation, float slope) -> ()",
 )

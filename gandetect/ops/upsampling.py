@@ -137,9 +137,9 @@ def conv_transpose2d(
     x : (N, C, H, W) or (C, H, W).
     weight : (C, O / groups, kH, kW). bias : (O) or None.
     activation : as in `bed_of_nails`.
-    packed : the weight as `pack_conv_transpose2d` prepared it, for inference. Without it a call packs the weight itself,
-        or finds it packed in a cache that compares contents, so that no change of the weight,
-        however it is made, is missed.
+    packed : the weight as `pack_conv_transpose2d` prepared it, for inference. Without it a call
+        packs the weight itself, or finds it packed in a cache that compares contents, so that no
+        change of the weight, however it is made, is missed.
 
     Returns
     -------
@@ -285,7 +285,8 @@ def max_unpool2d(
 
     Raises
     ------
-    ValueError, TypeError: arguments that make no sense. RuntimeError: an index beyond the output.
+    ValueError, TypeError: arguments that make no sense. RuntimeError: an index beyond the output;
+    on CUDA, where to ask would be to wait, the kernel fills that plane with NaN instead.
     """
     batch, single = _batched(x)
     if not isinstance(indices, Tensor):

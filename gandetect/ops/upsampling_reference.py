@@ -180,6 +180,46 @@ def pack_upsample_conv2d(weight: Tensor, bed_of_nails: bool) -> Tensor:
     return weight.new_empty(0, dtype=torch.uint8)
 
 
+def bias_activation_(x: Tensor, bias: Tensor | None, activation: int, slope: float) -> None:
+    """`bias_activation` in place."""
+    x.copy_(bias_activation(x, bias, activation, slope))
+
+
+def tap_gather_(
+    out: Tensor,
+    z: Tensor,
+    rows: Tensor,
+    row_weights: Tensor,
+    columns: Tensor,
+    column_weights: Tensor,
+    span: Tensor,
+    bias: Tensor | None,
+    activation: int,
+    slope: float,
+) -> None:
+    """What tap planes z (N, kH, kW, O, H, W) make of an up-sampling and a convolution.
+
+    ``out[n, o, Y, X]`` is the activation of the bias and the sum over the entries of Y and X of
+    ``row weight * column weight * z[n, ty, tx, o, h, w]``. rows, columns: (2, L, OH or OW), taps
+    and sources, a list down each column, which ends at a tap of -1; `span` bounds the sources of
+    columns, for kernels.
+    """
+    by_row = _listed(z, 1, 4, rows, row_weights)  # (N, kW, O, W, OH)
+    by_column = _listed(by_row, 1, 3, columns, column_weights)  # (N, O, OH, OW)
+    out.copy_(bias_activation(by_column, bias, activation, slope))
+
+
+def _listed(z: Tensor, taps: int, sources: int, table: Tensor, weights: Tensor) -> Tensor:
+    """Sums z over the entries of a table; two dimensions go, that of the lists comes last."""
+    z = z.movedim((taps, sources), (-2, -1))
+    total = z.new_zeros((*z.shape[:-2], table.shape[2]))
+    for (tap, source), weight in zip(table.long().unbind(1), weights, strict=True):
+        there = tap >= 0
+        value = weight * z[..., tap.clamp(min=0), source]
+        total += torch.where(there, value, torch.zeros_like(value))
+    return total
+
+
 def is_channels_last(x: Tensor) -> bool:
     """Whether an op answers in channels_last: where the layout of x is that and no other."""
     return not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)

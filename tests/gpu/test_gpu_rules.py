@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from ops_table import OPS, SPECTRAL_MEANS, as_tuple
+from ops_table import ALL_OPS, SPECTRAL_MEANS, as_tuple
 
 from gandetect import ops
 
@@ -12,9 +12,16 @@ pytestmark = pytest.mark.gpu
 LONG_IN_CYCLES = 100_000_000
 
 
+@pytest.fixture(autouse=True)
+def reproducible():
+    """Of torch's libraries, in which convolutions begin, the same bits on every stream."""
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True):
+        yield
+
+
 def calls(device: str):
     """Each op with a call whose first argument may be filled later."""
-    for case in OPS:
+    for case in ALL_OPS:
         first, *rest = list(case.samples(torch.float32))[-1]
         rest = [a.to(device) if isinstance(a, torch.Tensor) else a for a in rest]
         yield case, first.to(device), rest
@@ -98,3 +105,47 @@ def test_a_device_that_is_not_the_current_one(gpu):
     assert profile.device == torch.device("cuda:1")
     assert torch.cuda.current_device() == 0
     torch.testing.assert_close(profile.cpu(), ops.spectral_profile(images), rtol=1e-10, atol=0)
+
+
+def test_an_up_sampled_image_is_never_made(gpu):
+    """The tap planes of a chunk and the result are all that is allocated."""
+    x = torch.rand(32, 64, 64, 64, device=gpu)
+    weight = torch.rand(64, 64, 3, 3, device=gpu)
+    convolved = ops.upsample_conv2d(x, weight, padding=1)
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    ops.upsample_conv2d(x, weight, padding=1)
+    # The result has 128 MiB, as the up-sampled images would have; a chunk has 32 MiB.
+    most = 4 * convolved.numel() * 3 // 2
+    assert torch.cuda.max_memory_allocated() - before <= most
+
+
+def test_a_transposed_convolution_ends_in_place(gpu):
+    x = torch.rand(16, 64, 64, 64, device=gpu)
+    weight, bias = torch.rand(64, 64, 4, 4, device=gpu), torch.rand(64, device=gpu)
+
+    def peak(**ending):
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        ops.conv_transpose2d(x, weight, stride=2, padding=1, **ending)
+        return torch.cuda.max_memory_allocated() - before
+
+    peak()
+    assert peak(bias=bias, activation="tanh") <= peak() + (1 << 20)
+
+
+@pytest.mark.parametrize("outside", [-1, 64, 2**40])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_index_outside_leaves_the_device_alive(gpu, dtype, outside):
+    """torch's own kernel would stop the whole process here; ours marks the plane."""
+    x = torch.rand(2, 3, 4, 4, dtype=dtype, device=gpu)
+    indices = torch.arange(16, device=gpu).view(4, 4).expand(x.shape).contiguous()
+    call = (8, 8, None, 0, 0.0)
+    wanted = torch.ops.gandetect.max_unpool2d(x, indices, *call)
+    indices[1, 2, 0, 0] = outside
+    actual = torch.ops.gandetect.max_unpool2d(x, indices, *call)
+    assert actual[1, 2].isnan().all()
+    actual[1, 2] = wanted[1, 2]
+    assert_same(actual, wanted)

@@ -3,31 +3,13 @@
 // address sanitizer, and fresh memory is filled with NaN, so that what is read before it is written
 // shows in the results.
 //
-//   fuzz [--cases N] [--seed S] [--one CASE] [--fault read|write|value|bin]
-//
-// Prints the level in use, the seed, a line per failure and the largest errors beside what is
-// allowed; exit code 1 where a case failed. The faults prove that the harness sees what it looks
-// for: an image or an output one element short, a value that is off, one coefficient in the bin
-// beside its own.
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <map>
+// The faults (read, write, value, bin) prove that the harness sees what it looks for: an image or
+// an output one element short, a value that is off, one coefficient in the bin beside its own.
 #include <memory>
-#include <string>
-#include <thread>
 
-#include "common/isa.h"
 #include "golden.h"
+#include "harness.h"
 #include "oracle.h"
-
-#ifdef __SANITIZE_ADDRESS__
-#include <sanitizer/asan_interface.h>
-#include <sanitizer/common_interface_defs.h>
-extern "C" const char* __asan_default_options() {
-  return "max_malloc_fill_size=1073741824:malloc_fill_byte=255";
-}
-#endif
 
 namespace {
 
@@ -38,77 +20,7 @@ using gandetect::Parallel;
 // sums, which are direct.
 constexpr double kFloat = 8 * 0x1p-24, kDouble = 64 * 0x1p-53;
 
-const Parallel kOneThread = {
-    1, [](int64_t count, void (*body)(void*, int64_t, int64_t), void* context) {
-      if (count > 0) body(context, 0, count);
-    }};
-// What a kernel keeps from call to call has grown with earlier cases; in a new thread it is as
-// large as this case needs it.
-const Parallel kFreshThread = {
-    1, [](int64_t count, void (*body)(void*, int64_t, int64_t), void* context) {
-      if (count > 0) std::thread(body, context, int64_t{0}, count).join();
-    }};
-const Parallel kThreeThreads = {
-    3, [](int64_t count, void (*body)(void*, int64_t, int64_t), void* context) {
-      std::vector<std::thread> threads;
-      for (int64_t t = 0; t < 3; ++t) {
-        const int64_t begin = t * count / 3, end = (t + 1) * count / 3;
-        if (begin < end) threads.emplace_back(body, context, begin, end);
-      }
-      for (std::thread& thread : threads) thread.join();
-    }};
-const Parallel kBackwards = {
-    5, [](int64_t count, void (*body)(void*, int64_t, int64_t), void* context) {
-      for (int64_t i = count; i-- > 0;) body(context, i, i + 1);
-    }};
-const Parallel* const kParallels[] = {&kOneThread, &kFreshThread, &kThreeThreads, &kBackwards};
-
-enum class Type { kByte, kFloat, kDouble };
-
-int64_t size_of(Type type) { return type == Type::kByte ? 1 : type == Type::kFloat ? 4 : 8; }
 Type output_type(Type images) { return images == Type::kDouble ? images : Type::kFloat; }
-
-// A block of exactly this many bytes, `lead` bytes beyond where an allocation begins.
-class Block {
- public:
-  explicit Block(int64_t bytes, int64_t lead = 0)
-      : allocated_(static_cast<char*>(std::malloc(std::max<int64_t>(bytes, 0) + lead))),
-        data(allocated_ + lead) {
-#ifdef __SANITIZE_ADDRESS__
-    ASAN_POISON_MEMORY_REGION(allocated_, lead);
-#endif
-  }
-  Block(const Block&) = delete;
-  Block& operator=(const Block&) = delete;
-  ~Block() { std::free(allocated_); }
-
- private:
-  char* allocated_;
-
- public:
-  char* data;
-};
-
-double not_finite(Random& random) {
-  return random.one_in(2) ? std::numeric_limits<double>::infinity()
-                          : std::numeric_limits<double>::quiet_NaN();
-}
-
-double element(const char* data, Type type, int64_t i) {
-  if (type == Type::kByte) return static_cast<uint8_t>(data[i]);
-  if (type == Type::kDouble) return reinterpret_cast<const double*>(data)[i];
-  return reinterpret_cast<const float*>(data)[i];
-}
-
-void set_element(char* data, Type type, int64_t i, double value) {
-  if (type == Type::kByte) {
-    data[i] = static_cast<char>(static_cast<uint8_t>(value));
-  } else if (type == Type::kFloat) {
-    reinterpret_cast<float*>(data)[i] = static_cast<float>(value);
-  } else {
-    reinterpret_cast<double*>(data)[i] = value;
-  }
-}
 
 struct Case {
   Geometry geometry;
@@ -129,7 +41,21 @@ struct Case {
   }
   int64_t elements() const { return images == 0 ? 0 : position(images - 1, pixels() - 1) + 1; }
   double precision() const { return type == Type::kDouble ? kDouble : kFloat; }
+  std::string description() const;
 };
+
+std::string Case::description() const {
+  char text[256];
+  std::snprintf(text, sizeof text,
+                "%lldx%lld %s, type %d, images %lld, channels %lld, value %d, hann %d, strides "
+                "%lld %lld %lld %lld",
+                static_cast<long long>(geometry.height), static_cast<long long>(geometry.width),
+                bins, static_cast<int>(type), static_cast<long long>(images),
+                static_cast<long long>(channels), static_cast<int>(value), hann,
+                static_cast<long long>(stride_n), static_cast<long long>(stride_c),
+                static_cast<long long>(stride_y), static_cast<long long>(stride_x));
+  return text;
+}
 
 // Wide enough to be split among threads in every type and level, primes, powers of two.
 constexpr int64_t kLarge[][2] = {{131, 257}, {256, 256}, {33, 1024}, {1024, 33}, {5, 1100},
@@ -328,17 +254,6 @@ class Call {
   Means job_;
 };
 
-// Error beside what is allowed. What should be no number, or infinite, must be that; where it
-// should be finite, NaN is an error that no comparison accepts.
-double excess(double actual, double wanted, double allowed) {
-  if (!std::isfinite(wanted))
-    return std::isnan(wanted) ? 2 * !std::isnan(actual) : 2 * (actual != wanted);
-  if (actual == wanted || std::isinf(allowed)) return std::isnan(actual) ? actual : 0;
-  return std::abs(actual - wanted) / (allowed + std::numeric_limits<double>::min());
-}
-
-double worse(double a, double b) { return std::isnan(a) || a > b ? a : b; }
-
 double check_means(const Oracle& oracle, const Call& call, int64_t n, double spoil) {
   const Answers answers = oracle.means();
   const Estimate* const all[] = {&answers.azimuthal, &answers.rows, &answers.columns,
@@ -484,50 +399,6 @@ bool refuses_bad_bins(Geometry g, Random& random) {
   return !BinBlocks(g, false).accepted;
 }
 
-struct Options {
-  int64_t cases = 1000, only = -1;
-  uint64_t seed = 1;
-  std::string fault;
-};
-
-Options options;
-int64_t current_case = -1;
-
-void say_which_case() {
-  std::fprintf(stderr, "in case %lld; replay: GANDETECT_CPU_ISA=%s fuzz --seed %llu --one %lld\n",
-               static_cast<long long>(current_case), gandetect::isa_name(gandetect::cpu_isa()),
-               static_cast<unsigned long long>(options.seed), static_cast<long long>(current_case));
-}
-
-// Largest error of each kind beside what is allowed.
-std::map<std::string, double> largest_errors;
-
-bool within(const Case& c, const char* what, double error) {
-  double& largest = largest_errors[what];
-  largest = worse(error, largest);
-  if (error <= 1) return true;
-  const Geometry& g = c.geometry;
-  std::printf(
-      "%s: %.3g of what is allowed; %lldx%lld %s, type %d, images %lld, channels %lld, value %d, "
-      "hann %d, strides %lld %lld %lld %lld\n",
-      what, error, static_cast<long long>(g.height), static_cast<long long>(g.width), c.bins,
-      static_cast<int>(c.type), static_cast<long long>(c.images),
-      static_cast<long long>(c.channels), static_cast<int>(c.value), c.hann,
-      static_cast<long long>(c.stride_n), static_cast<long long>(c.stride_c),
-      static_cast<long long>(c.stride_y), static_cast<long long>(c.stride_x));
-  std::fflush(stdout);
-  say_which_case();
-  return false;
-}
-
-bool holds(const Case& c, const char* what, bool condition) {
-  return within(c, what, condition ? 0 : 2);
-}
-
-const Parallel& any_parallel(Random& random) {
-  return *kParallels[random.below(std::size(kParallels))];
-}
-
 bool check_case(const Case& c, Random& random) {
   const int64_t count = c.elements() - (options.fault == "read" ? 1 : 0);
   Block images(count * size_of(c.type), c.lead);
@@ -563,47 +434,15 @@ bool check_case(const Case& c, Random& random) {
   return passed;
 }
 
-// False where this number makes no case: an image without a bin.
-bool run_case(int64_t number, bool& passed) {
-  current_case = number;
-  Random random{std::mt19937_64(options.seed * 1000003 + static_cast<uint64_t>(number))};
-  Case c{};
-  if (!random_case(random, c)) return false;
-  passed = check_case(c, random);
-  return true;
-}
-
-void parse(int argc, char** argv) {
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string name = argv[i];
-    if (name == "--cases") options.cases = std::atoll(argv[i + 1]);
-    if (name == "--seed") options.seed = std::strtoull(argv[i + 1], nullptr, 10);
-    if (name == "--one") options.only = std::atoll(argv[i + 1]);
-    if (name == "--fault") options.fault = argv[i + 1];
-  }
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  parse(argc, argv);
-#ifdef __SANITIZE_ADDRESS__
-  __sanitizer_set_death_callback(say_which_case);
-#endif
-  std::printf("%s, seed %llu\n", gandetect::isa_name(gandetect::cpu_isa()),
-              static_cast<unsigned long long>(options.seed));
-  std::fflush(stdout);
-  int64_t failures = golden_failures(), ran = 0;
-  const int64_t first = std::max<int64_t>(options.only, 0);
-  const int64_t wanted = options.only < 0 ? options.cases : 1;
-  for (int64_t number = first; ran < wanted && failures < 20; ++number) {
-    bool passed = true;
-    ran += run_case(number, passed);
-    failures += !passed;
-  }
-  std::printf("%lld cases, %lld failures; largest errors beside what is allowed:",
-              static_cast<long long>(ran), static_cast<long long>(failures));
-  for (const auto& [what, error] : largest_errors) std::printf(" %s %.2g", what.c_str(), error);
-  std::printf("\n");
-  return failures == 0 ? 0 : 1;
+  start(argc, argv);
+  // No case where an image has no bin.
+  return run_cases(golden_failures(), [](Random& random, bool& passed) {
+    Case c{};
+    if (!random_case(random, c)) return false;
+    passed = check_case(c, random);
+    return true;
+  });
 }

@@ -1,19 +1,7 @@
 // Bins from exact integers, independent of the Python code, and bins that no geometry would make.
 #pragma once
 
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
-#include <random>
-#include <vector>
-
-struct Random {
-  std::mt19937_64 engine;
-  int64_t below(int64_t n) { return static_cast<int64_t>(engine() % static_cast<uint64_t>(n)); }
-  bool one_in(int64_t n) { return below(n) == 0; }
-  double unit() { return static_cast<double>(engine() >> 11) * 0x1p-53; }
-  double normal() { return unit() + unit() + unit() + unit() - 2; }
-};
+#include "harness.h"
 
 struct Geometry {
   int64_t height = 0, width = 0, columns = 0, count = 0;

@@ -7,7 +7,6 @@
 
 #include <array>
 #include <complex>
-#include <limits>
 
 #include "geometry.h"
 #include "spectrum/kernels.h"
@@ -52,9 +51,8 @@ inline std::vector<Complex> circle(int64_t n) {
   return w;
 }
 
-// These three are nearly all of the time a case takes, and touch nothing of the kernels: they go
-// unwatched, over plain numbers (real, imaginary, real, ...). `w` holds exp(2 pi i k/n).
-#define GD_UNWATCHED __attribute__((no_sanitize("address", "undefined"), optimize("O2")))
+// These three go unwatched, over plain numbers (real, imaginary, real, ...). `w` holds
+// exp(2 pi i k/n).
 
 // out[k][j] += sum_i in[i][j] w[sign k i mod n] for n rows of `length`.
 GD_UNWATCHED inline void transform_columns(const double* in, const double* w, int64_t n,

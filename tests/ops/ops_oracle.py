@@ -10,6 +10,7 @@ import torch
 from ops_table import (
     SPECTRAL_MEANS,
     SPECTRAL_MEANS_BACKWARD,
+    UPSAMPLING_OPS,
     OpCase,
     as_tuple,
     assert_close,
@@ -19,6 +20,7 @@ from ops_table import (
     scalars_of,
 )
 from torch import Tensor
+from upsampling_oracle import PROMISED
 
 from gandetect.ops import reference
 from gandetect.ops.conventions import CONVENTIONS, LOG, LOG_AMPLITUDE, MAGNITUDE, POWER
@@ -80,10 +82,20 @@ def compare_results(
     if case is SPECTRAL_MEANS_BACKWARD:
         # The slope of a logarithm magnifies the error of a coefficient by rms|F|/|F|.
         tolerance, scale = 10 * tolerance, wanted[0].abs().amax((-2, -1), keepdim=True)
+    if case in UPSAMPLING_OPS:
+        tolerance = FLOAT64 if dtype == torch.float64 else PROMISED
+        scale = wanted[0].double().abs().amax()
     for index, (a, w) in enumerate(zip(actual, wanted, strict=True)):
-        what = f"{case} output {index} of {tuple(arguments[0].shape)}, {arguments[3:]}"
-        scaled = case is SPECTRAL_MEANS_BACKWARD or index == 3
+        what = f"{case} output {index} of {described(arguments)}"
+        scaled = case is SPECTRAL_MEANS_BACKWARD or case in UPSAMPLING_OPS or index == 3
         assert_close(a.cpu(), w, tolerance, what, scale if scaled else None)
+
+
+def described(arguments: tuple[Any, ...]) -> str:
+    """Tensors by their shapes and strides."""
+    return ", ".join(
+        f"{tuple(a.shape)} {a.stride()}" if isinstance(a, Tensor) else str(a) for a in arguments
+    )
 
 
 def oracle_arguments(arguments: tuple[Any, ...]) -> tuple[Any, ...]:

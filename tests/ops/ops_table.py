@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import upsampling_cases
 from torch import Tensor
 
 from gandetect.ops.conventions import CONVENTIONS, VALUES, Convention, Value, make_plan
@@ -28,8 +29,8 @@ class OpCase:
     reference: Callable[..., Any]
     samples: Callable[..., Iterator[tuple[Any, ...]]]
     adjoint: Callable[..., Tensor] | None = None
-    # From which argument on they run over the batch, as the first does.
-    batched_from: int = 1000
+    # Which of the other arguments run over the batch, as the first does.
+    batched: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         return self.name
@@ -145,10 +146,18 @@ def case_of(name: str, samples: Callable[..., Any], **options: Any) -> OpCase:
 
 
 SPECTRAL_MEANS = case_of("spectral_means", means_samples)
-SPECTRAL_MEANS_BACKWARD = case_of("spectral_means_backward", backward_samples, batched_from=11)
+SPECTRAL_MEANS_BACKWARD = case_of(
+    "spectral_means_backward", backward_samples, batched=(11, 12, 13, 14)
+)
 AZIMUTHAL_AVERAGE = case_of("azimuthal_average", plane_samples)
 AZIMUTHAL_SPREAD = case_of("azimuthal_spread", profile_samples)
+# Those with kernels for CUDA, which tests/gpu and tests/simt run too.
 OPS = (SPECTRAL_MEANS, SPECTRAL_MEANS_BACKWARD, AZIMUTHAL_AVERAGE, AZIMUTHAL_SPREAD)
+UPSAMPLING_OPS = tuple(
+    case_of(name, samples, batched=upsampling_cases.BATCHED.get(name, ()))
+    for name, samples in upsampling_cases.SAMPLES.items()
+)
+ALL_OPS = (*OPS, *UPSAMPLING_OPS)
 
 
 def as_tuple(result: Any) -> tuple[Tensor, ...]:
@@ -156,9 +165,10 @@ def as_tuple(result: Any) -> tuple[Tensor, ...]:
 
 
 def in_float64(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The call whose result is the oracle: floating images and planes in double."""
-    first = arguments[0]
-    return (first.double() if first.is_floating_point() else first, *arguments[1:])
+    """The call whose result is the oracle: images, planes and weights in double."""
+    return tuple(
+        a.double() if isinstance(a, Tensor) and a.is_floating_point() else a for a in arguments
+    )
 
 
 def assert_close(

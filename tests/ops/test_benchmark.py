@@ -22,12 +22,23 @@ without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a G
 QUICK = ("bench", "--seconds", "0.01", "--size", "16x16")
 
 
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch):
+    """Timings of few images are as good as of many where nobody reads them."""
+    monkeypatch.setitem(benchmark.BATCH_PIXELS, "cpu", 1 << 14)
+
+
 def bench(*options: str):
     return CliRunner().invoke(main, [*QUICK, *options])
 
 
 def test_every_op_is_in_the_table():
-    assert [schema.split("(")[0] for schema in SCHEMAS] == list(TABLE)
+    """But for packing, which makes what only its op can read, and those that write into a tensor:
+    they are parts of others.
+    """
+    names = [schema.split("(")[0] for schema in SCHEMAS]
+    whole = [name for name in names if not name.startswith("pack_") and not name.endswith("_")]
+    assert whole == list(TABLE)
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -118,8 +129,8 @@ def test_an_interrupt_keeps_what_was_measured(monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    entry = replace(TABLE["azimuthal_spread"], call=interrupted)
-    monkeypatch.setitem(TABLE, "azimuthal_spread", entry)
+    last = list(TABLE)[-1]
+    monkeypatch.setitem(TABLE, last, replace(TABLE[last], call=interrupted))
     done = bench("--json")
     assert done.exit_code == 130
     assert [t["op"] for t in json.loads(done.stdout)["timings"]] == list(TABLE)[:-1]

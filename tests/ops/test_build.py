@@ -125,6 +125,26 @@ sys.meta_path.insert(0, Hidden())
 
 
 @needs_module
+def test_a_module_older_than_the_sources_warns_and_serves_what_it_has():
+    # The schemas of a later version, put in place before anything reads them.
+    code = f"""
+import importlib.util, sys
+place = {str(ROOT / "gandetect" / "ops" / "_schema.py")!r}
+spec = importlib.util.spec_from_file_location("gandetect.ops._schema", place)
+later = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(later)
+later.SCHEMAS += ("planted(Tensor x) -> Tensor",)
+sys.modules["gandetect.ops._schema"] = later
+{PROFILE}
+assert torch.ops.gandetect.planted.default
+import gandetect; assert gandetect.show_config()["compiled"]
+"""
+    done = run_python(code, PYTHONWARNINGS="always::RuntimeWarning", GANDETECT_DISABLE_EXT="")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("lacks planted") == 1
+
+
+@needs_module
 def test_no_unstable_torch_symbol_and_no_path_of_the_build_machine():
     if shutil.which("nm") is None:
         pytest.skip("binutils is not installed")

@@ -23,6 +23,9 @@ CXX = shlex.split(os.environ.get("CXX", "c++"))
 COMMON = ["-Wall", "-Wextra", "-Werror", f"-I{HERE}", f"-I{CSRC}"]
 RENAMED = ["-DGD_NS(x)=simt_##x"]
 PIC = ["-O2", "-fPIC"]
+# The launchers as C functions, and programs that call them all.
+EXPORTS = ("ops_simt.cpp", "ops_simt_upsample.cpp")
+DRIVERS = ("driver", "driver_upsample")
 
 # Flags of the shim, and of everything else: TSan must not see into the shim (simt.cpp says why).
 VARIANTS: dict[str, tuple[list[str], list[str]]] = {
@@ -82,16 +85,16 @@ class Builder:
         return [(HERE / f"{name}.cpp", flags, tag) for name in ("simt", "fiber")]
 
     def program(self, name: str, variant: str, csrc: Path = CSRC) -> Path:
-        """`faults` or `driver`; the latter over the launchers of `csrc`, a tree like ours
+        """`faults` or a driver; the latter over the launchers of `csrc`, a tree like ours
         whose parent folder has a name of its own."""
         flags = VARIANTS[variant][1]
         tag = variant if csrc == CSRC else f"{variant}_{csrc.parent.name}"
 
         def build(target: Path) -> None:
-            ours = ["faults.cu"] if name == "faults" else ["driver.cpp", "ops_simt.cpp"]
+            ours = ["faults.cu"] if name == "faults" else [f"{name}.cpp", *EXPORTS]
             jobs = [(HERE / source, flags, variant) for source in ours]
             objects = self.compile_all([*jobs, *self.shim(variant)])
-            if name == "driver":
+            if name in DRIVERS:
                 launchers = sorted(csrc.glob("*/launchers.cu"))
                 objects += self.compile_all([(s, flags, tag) for s in launchers], csrc)
             link = [flag for flag in flags if flag.startswith("-f")]
@@ -107,7 +110,8 @@ class Builder:
         """The launchers as a shared library for ctypes."""
 
         def build(target: Path) -> None:
-            objects = self.compile_all([(HERE / "ops_simt.cpp", PIC, "pic"), *self.launchers()])
+            exports = [(HERE / name, PIC, "pic") for name in EXPORTS]
+            objects = self.compile_all([*exports, *self.launchers()])
             command = [*CXX, "-shared", "-Wl,--no-undefined", *map(str, objects)]
             compile_or_fail([*command, "-o", str(target)])
 

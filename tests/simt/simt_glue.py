@@ -12,6 +12,9 @@ from typing import Any
 import torch
 from simt_build import CSRC, CXX, HERE, Builder, compile_or_fail
 
+# Families with glue, and what is changed in it beside its key.
+FAMILIES: dict[str, dict[str, str]] = {"spectrum": {"32 << 20": "4096"}, "upsample": {}}
+
 
 def load_glue(builder: Builder) -> Any:
     """The ops, built once."""
@@ -28,18 +31,21 @@ def _build(builder: Builder, target: Path) -> None:
         folder / "ops.cpp",
         {"STABLE_TORCH_LIBRARY(gandetect, m)": "STABLE_TORCH_LIBRARY(gandetect_simt, m)"},
     )
-    glue = _replaced(
-        CSRC / "spectrum" / "ops_cuda.cpp",
-        folder / "ops_cuda.cpp",
-        {"(gandetect, CUDA, m)": "(gandetect_simt, CPU, m)", "32 << 20": "4096"},
-    )
+    glue = [_glue(folder, family, changes) for family, changes in FAMILIES.items()]
     torch_folder = Path(torch.__file__).parent
     flags = ["-O1", "-fPIC", "-std=c++20", "-DTORCH_TARGET_VERSION=0x020b000000000000"]
     include = [f"-I{HERE / 'glue'}", "-isystem", str(torch_folder / "include")]
-    jobs = [(source, [*include, *flags], "glue") for source in (schemas, glue)]
+    jobs = [(source, [*include, *flags], "glue") for source in (schemas, *glue)]
     objects = map(str, builder.compile_all([*jobs, *builder.launchers()]))
     link = ["-shared", f"-L{torch_folder / 'lib'}", "-ltorch_cpu", "-lc10", "-Wl,--no-undefined"]
     compile_or_fail([*CXX, *objects, *link, "-o", str(target)])
+
+
+def _glue(folder: Path, family: str, changes: dict[str, str]) -> Path:
+    place = folder / family
+    place.mkdir(exist_ok=True)
+    key = {"(gandetect, CUDA, m)": "(gandetect_simt, CPU, m)"}
+    return _replaced(CSRC / family / "ops_cuda.cpp", place / "ops_cuda.cpp", key | changes)
 
 
 def _replaced(source: Path, target: Path, changes: dict[str, str]) -> Path:
