@@ -159,21 +159,28 @@ def conv_transpose2d(
     """
     batch, single = _batched(x)
     _check_weight(weight, batch, groups, transposed=True)
-    geometry = [
-        list(_pair(name, value))
-        for name, value in (
-            ("stride", stride),
-            ("padding", padding),
-            ("output_padding", output_padding),
-            ("dilation", dilation),
-        )
-    ]
+    strides, pads = _pair("stride", stride), _pair("padding", padding)
+    extra, dilations = _pair("output_padding", output_padding), _pair("dilation", dilation)
     end = _Ending(bias, weight.shape[1] * groups, activation, negative_slope)
-    sides = _transposed_sides(batch, weight, *geometry)
-    if groups == 1 and min(sides) > 0 and end.is_fused(batch, weight):
-        y = torch.ops.gandetect.conv_transpose2d(batch, weight, bias, *geometry, *end.code, packed)
+    for i in (0, 1):
+        _check_transposed_axis(strides[i], pads[i], extra[i], dilations[i])
+    height, width = (
+        _transposed_side(x.shape[i - 2], weight.shape[i + 2], *g)
+        for i, g in enumerate(zip(strides, pads, extra, dilations, strict=True))
+    )
+    if groups == 1 and height > 0 and width > 0 and end.is_fused(batch, weight):
+        y = torch.ops.gandetect.conv_transpose2d(
+            batch,
+            weight,
+            bias,
+            strides,
+            pads,
+            extra,
+            dilations,
+            *end.code,
+            _packing(weight, packed),
+        )
     else:
-        strides, pads, extra, dilations = map(tuple, geometry)
         y = F.conv_transpose2d(batch, weight, bias, strides, pads, extra, groups, dilations)
         y = in_layout_of(batch, end.after(y))
     return y[0] if single else y
@@ -233,7 +240,7 @@ def upsample_conv2d(
     batch, single = _batched(x)
     chosen = choice("mode", mode, MODES)
     _check_weight(weight, batch, groups, transposed=False)
-    strides, dilations = list(_pair("stride", stride)), list(_pair("dilation", dilation))
+    strides, dilations = _pair("stride", stride), _pair("dilation", dilation)
     end = _Ending(bias, weight.shape[0], activation, negative_slope)
     target = _Target(batch, scale, size, chosen, align_corners)
     pads = [0, 0] if padding == "valid" else padding
@@ -244,10 +251,10 @@ def upsample_conv2d(
             bias,
             *target.arguments,
             strides,
-            list(_pair("padding", pads)),
+            _pair("padding", pads),
             dilations,
             *end.code,
-            packed,
+            _packing(weight, packed),
         )
     else:
         y = F.conv2d(target.reached(batch), weight, bias, strides, padding, dilations, groups)
@@ -346,10 +353,11 @@ class _Ending:
         self, bias: Tensor | None, channels: int, activation: str, negative_slope: float
     ) -> None:
         chosen = choice("activation", activation, ACTIVATIONS)
-        if bias is not None and not isinstance(bias, Tensor):
-            raise TypeError(f"bias is a {type(bias).__name__}; it must be a tensor")
-        if bias is not None and bias.shape != (channels,):
-            raise ValueError(f"bias is {tuple(bias.shape)}; it must be ({channels},)")
+        if bias is not None:
+            if not isinstance(bias, Tensor):
+                raise TypeError(f"bias is a {type(bias).__name__}; it must be a tensor")
+            if bias.shape != (channels,):
+                raise ValueError(f"bias is {tuple(bias.shape)}; it must be ({channels},)")
         self.bias = bias
         self.code = (int(chosen), float(negative_slope))
         self.arguments = (bias, *self.code)
@@ -366,8 +374,7 @@ class _Ending:
         # only where the slope is not negative.
         if self.code[0] == Activation.LEAKY_RELU and not self.code[1] >= 0:
             return False
-        others = [t for t in (weight, self.bias) if t is not None]
-        return _has_kernel(x) and all(t.dtype == x.dtype and t.device == x.device for t in others)
+        return _has_kernel(x) and _is_beside(x, weight) and _is_beside(x, self.bias)
 
 
 class _Target:
@@ -416,7 +423,11 @@ class _Target:
 
 
 def _floor(value: Any) -> Any:
-    return math.floor(value) if isinstance(value, float) else int(value)
+    return math.floor(value) if isinstance(value, float) else torch.sym_int(value)
+
+
+def _is_beside(x: Tensor, other: Tensor | None) -> bool:
+    return other is None or (other.dtype == x.dtype and other.device == x.device)
 
 
 def _batched(x: Tensor) -> tuple[Tensor, bool]:
@@ -430,10 +441,15 @@ def _batched(x: Tensor) -> tuple[Tensor, bool]:
 
 def _has_kernel(x: Tensor) -> bool:
     """float32, and not under autocast, whose cheaper dtypes are torch's to choose."""
-    return x.dtype == torch.float32 and not torch.is_autocast_enabled(x.device.type)
+    if x.dtype != torch.float32:
+        return False
+    kind = x.device.type
+    return kind == "meta" or not torch.is_autocast_enabled(kind)
 
 
 def _pair(name: str, value: Any) -> tuple[Any, Any]:
+    if type(value) is int:
+        return value, value
     if isinstance(value, (list, tuple, torch.Size)):
         if len(value) == 1:
             return value[0], value[0]
@@ -459,34 +475,37 @@ def _check_weight(weight: Tensor, x: Tensor, groups: int, transposed: bool) -> N
         )
 
 
-def _transposed_sides(
-    x: Tensor,
-    weight: Tensor,
-    stride: list[int],
-    padding: list[int],
-    output_padding: list[int],
-    dilation: list[int],
-) -> tuple[int, int]:
-    """Of the result; torch has some without a pixel."""
-    if min(stride) < 1 or min(dilation) < 1 or min(padding) < 0 or min(output_padding) < 0:
+def _check_transposed_axis(stride: int, padding: int, extra: int, dilation: int) -> None:
+    if stride < 1 or dilation < 1 or padding < 0 or extra < 0:
         raise ValueError(
             f"stride {stride} and dilation {dilation} must be at least 1, padding {padding} and "
-            f"output_padding {output_padding} at least 0"
+            f"output_padding {extra} at least 0"
         )
-    if any(e >= max(s, d) for e, s, d in zip(output_padding, stride, dilation, strict=True)):
+    if extra >= stride and extra >= dilation:
         raise ValueError(
-            f"output_padding {output_padding} must be less than the stride {stride} or the "
-            f"dilation {dilation}"
+            f"output_padding {extra} must be less than the stride {stride} or the dilation "
+            f"{dilation}"
         )
-    height, width = (
-        (side - 1) * s - 2 * p + d * (k - 1) + e + 1
-        for side, s, p, d, k, e in zip(
-            x.shape[2:], stride, padding, dilation, weight.shape[2:], output_padding, strict=True
+
+
+def _transposed_side(
+    side: int, kernel: int, stride: int, padding: int, extra: int, dilation: int
+) -> int:
+    """Of the result; torch has some without a pixel."""
+    reached = (side - 1) * stride - 2 * padding + dilation * (kernel - 1) + extra + 1
+    if reached < 0:
+        raise ValueError(
+            f"the result would have a side of {reached}; padding {padding} is too large"
         )
-    )
-    if min(height, width) < 0:
-        raise ValueError(f"the result would be {height}x{width}; padding {padding} is too large")
-    return height, width
+    return reached
+
+
+def _packing(weight: Tensor, packed: Tensor | None) -> Tensor | None:
+    """The handle given; for a weight in training an empty one, which asks to pack it for this call
+    alone: the next one has other weights, and would only fill the cache."""
+    if packed is None and weight.requires_grad and torch.is_grad_enabled():
+        return weight.new_empty(0, dtype=torch.uint8)
+    return packed
 
 
 def _unpooled_size(

@@ -1,15 +1,24 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from fuzz_build import Fuzz
 
 
 @pytest.fixture(scope="session")
-def fuzz(tmp_path_factory: pytest.TempPathFactory) -> Fuzz:
-    # Workers of pytest-xdist have folders of their own inside the session's.
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where drivers are built: workers of pytest-xdist have folders of their own inside it."""
     session = tmp_path_factory.getbasetemp()
-    folder = (session.parent if "PYTEST_XDIST_WORKER" in os.environ else session) / "kernels"
-    folder.mkdir(exist_ok=True)
-    return Fuzz.built_in(folder)
+    return (session.parent if "PYTEST_XDIST_WORKER" in os.environ else session) / "kernels"
+
+
+@pytest.fixture(scope="session")
+def fuzz(programs: Path) -> Fuzz:
+    return Fuzz.built_in(programs, "fuzz")
+
+
+@pytest.fixture(scope="session")
+def upsample_fuzz(programs: Path) -> Fuzz:
+    return Fuzz.built_in(programs, "upsample_fuzz")

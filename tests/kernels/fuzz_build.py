@@ -1,9 +1,10 @@
-"""Builds the CPU kernels and their fuzz driver under the sanitizers, once a session."""
+"""Builds CPU kernels and their fuzz drivers under the sanitizers, each once a session."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import platform
 import shlex
 import shutil
 import subprocess
@@ -15,8 +16,19 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 CSRC = HERE.parents[1] / "csrc"
-SOURCES = (CSRC / "spectrum/kernels.cpp", HERE / "fuzz.cpp", CSRC / "common/isa.cpp")
-# Checks of memory as calls: inlined into the unrolled transforms they take twice as long to build.
+LEVELS = ("baseline", "avx2", "avx512") if platform.machine() == "x86_64" else ("baseline",)
+# What each driver is made of, the slowest to compile first.
+PROGRAMS = {
+    "fuzz": (CSRC / "spectrum/kernels.cpp", HERE / "fuzz.cpp", CSRC / "common/isa.cpp"),
+    "upsample_fuzz": (
+        CSRC / "upsample/kernels.cpp",
+        HERE / "upsample_fuzz.cpp",
+        CSRC / "upsample/gather.cpp",
+        CSRC / "upsample/packed.cpp",
+        CSRC / "common/isa.cpp",
+    ),
+}
+# Checks of memory as calls: inlined into the unrolled kernels they take twice as long to build.
 FLAGS = (
     *("-std=c++20", "-O1", "-g1", "-Wall", "-Wextra", "-fno-math-errno", "-fno-trapping-math"),
     *("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
@@ -42,13 +54,15 @@ class Fuzz:
     program: Path
 
     @classmethod
-    def built_in(cls, folder: Path) -> Fuzz:
-        """The program in this folder, built by whichever worker comes first."""
-        command, target = compiler(), folder / "fuzz"
+    def built_in(cls, session: Path, name: str) -> Fuzz:
+        """The driver in its own folder, built by whichever worker comes first."""
+        command, folder = compiler(), session / name
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / name
         with open(folder / "lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not target.exists():
-                build(command, target)
+                build(command, PROGRAMS[name], target)
         return cls(target)
 
     def run(self, level: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -64,15 +78,31 @@ class Fuzz:
             check=False,
         )
 
+    def check_cases(self, level: str, cases: int, seed: int) -> None:
+        """All of these pass, or the processor has no such instruction set."""
+        done = self.run(level, "--cases", str(cases), "--seed", str(seed))
+        said = f"{done.stdout[-2000:]}{done.stderr[-4000:]}"
+        if not done.stdout.startswith(f"{level},"):
+            pytest.skip(f"this processor has no {level}")
+        assert done.returncode == 0, said
+        assert f"{cases} cases, 0 failures" in done.stdout, said
 
-def build(command: list[str], target: Path) -> None:
+    def check_fault(self, words: tuple[str, ...], *arguments: str) -> None:
+        """What is planted is reported in these words, and how to see it again."""
+        done = self.run("avx512", "--seed", "1", *arguments)
+        assert done.returncode != 0
+        for part in (*words, "replay: "):
+            assert part in done.stdout + done.stderr
+
+
+def build(command: list[str], sources: tuple[Path, ...], target: Path) -> None:
     def compile_one(source: Path) -> str:
         made = target.parent / f"{source.stem}.o"
         run([*command, *FLAGS, f"-I{CSRC}", "-c", str(source), "-o", str(made)])
         return str(made)
 
     with ThreadPoolExecutor(2) as pool:
-        objects = list(pool.map(compile_one, SOURCES))
+        objects = list(pool.map(compile_one, sources))
     unfinished = target.with_suffix(".unfinished")
     run([*command, *FLAGS, *objects, "-o", str(unfinished), "-lpthread"])
     unfinished.rename(target)

@@ -788,18 +788,24 @@ MoveCase random_move(Random& random) {
   c.type = random.one_in(3) ? Type::kDouble : Type::kFloat;
   c.shape = random_shape(random);
   c.scale_height = 1 + random.below(4), c.scale_width = random.one_in(2) ? 2 : 1 + random.below(4);
-  if (random.one_in(250)) make_large(c, random);
   Shape& s = c.shape;
+  const bool is_large = random.one_in(250);
+  if (is_large) {
+    make_large(c, random);
+  } else if (s.count() > 20'000) {
+    s.n = 1, s.channels = 1 + s.channels % 4;
+  }
   if (c.move == Move::kShuffle) {
-    const int64_t scale = c.scale_height = c.scale_width = random.one_in(2) ? 2 : c.scale_height;
-    if (s.count() < 100'000) s.channels = scale * scale * (1 + s.channels % 9);
+    const int64_t scale = is_large || random.one_in(2) ? 2 : c.scale_height;
+    c.scale_height = c.scale_width = scale;
+    if (!is_large) s.channels = scale * scale * (1 + s.channels % 9);
     c.result = {s.n, s.channels / (scale * scale), scale * s.height, scale * s.width};
   } else {
     c.result = {s.n, s.channels, c.scale_height * s.height, c.scale_width * s.width};
   }
   // Of whole windows mostly, many of which are of 2 x 2 and fill vectors.
   if (c.move == Move::kUnpool && !random.one_in(3)) {
-    if (random.one_in(2)) s.width = (1 + random.below(3)) * (4 << random.below(3));
+    if (!is_large && random.one_in(2)) s.width = (1 + random.below(3)) * (4 << random.below(3));
     if (random.one_in(2)) c.scale_height = c.scale_width = 2;
     c.result = {s.n, s.channels, c.scale_height * s.height, c.scale_width * s.width};
   } else if (c.move == Move::kUnpool) {
