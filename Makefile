@@ -54,10 +54,10 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run -Werror $(FORMATTED)
 
-# The ops run again without the compiled module: same API, same tests.
+# Ops and layers run again without the compiled module: same API, same tests.
 pytest: $(STAMP)
 	$(BIN)/python -m pytest -n $(JOBS) --ignore=tests/simt --ignore=tests/gpu
-	GANDETECT_DISABLE_EXT=1 $(BIN)/python -m pytest -n $(JOBS) tests/ops
+	GANDETECT_DISABLE_EXT=1 $(BIN)/python -m pytest -n $(JOBS) tests/ops tests/nn
 
 cuda: $(STAMP)
 	GANDETECT_EXPECT_NVCC=1 $(BIN)/python -m pytest -n $(JOBS) tests/simt tests/gpu

@@ -162,12 +162,7 @@ def conv_transpose2d(
     strides, pads = _pair("stride", stride), _pair("padding", padding)
     extra, dilations = _pair("output_padding", output_padding), _pair("dilation", dilation)
     end = _Ending(bias, weight.shape[1] * groups, activation, negative_slope)
-    for i in (0, 1):
-        _check_transposed_axis(strides[i], pads[i], extra[i], dilations[i])
-    height, width = (
-        _transposed_side(x.shape[i - 2], weight.shape[i + 2], *g)
-        for i, g in enumerate(zip(strides, pads, extra, dilations, strict=True))
-    )
+    height, width = _transposed_sides(batch, weight, strides, pads, extra, dilations)
     if groups == 1 and height > 0 and width > 0 and end.is_fused(batch, weight):
         y = torch.ops.gandetect.conv_transpose2d(
             batch,
@@ -475,29 +470,35 @@ def _check_weight(weight: Tensor, x: Tensor, groups: int, transposed: bool) -> N
         )
 
 
-def _check_transposed_axis(stride: int, padding: int, extra: int, dilation: int) -> None:
-    if stride < 1 or dilation < 1 or padding < 0 or extra < 0:
-        raise ValueError(
-            f"stride {stride} and dilation {dilation} must be at least 1, padding {padding} and "
-            f"output_padding {extra} at least 0"
-        )
-    if extra >= stride and extra >= dilation:
-        raise ValueError(
-            f"output_padding {extra} must be less than the stride {stride} or the dilation "
-            f"{dilation}"
-        )
-
-
-def _transposed_side(
-    side: int, kernel: int, stride: int, padding: int, extra: int, dilation: int
-) -> int:
+def _transposed_sides(
+    x: Tensor,
+    weight: Tensor,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    extra: tuple[int, int],
+    dilation: tuple[int, int],
+) -> tuple[int, int]:
     """Of the result; torch has some without a pixel."""
-    reached = (side - 1) * stride - 2 * padding + dilation * (kernel - 1) + extra + 1
-    if reached < 0:
+    if min(stride) < 1 or min(dilation) < 1 or min(padding) < 0 or min(extra) < 0:
         raise ValueError(
-            f"the result would have a side of {reached}; padding {padding} is too large"
+            f"stride {list(stride)} and dilation {list(dilation)} must be at least 1, padding "
+            f"{list(padding)} and output_padding {list(extra)} at least 0"
         )
-    return reached
+    sides = []
+    for i in (0, 1):
+        if extra[i] >= stride[i] and extra[i] >= dilation[i]:
+            raise ValueError(
+                f"output_padding {list(extra)} must be less than the stride {list(stride)} or the "
+                f"dilation {list(dilation)}"
+            )
+        reach = dilation[i] * (weight.shape[i + 2] - 1) - 2 * padding[i]
+        sides.append((x.shape[i + 2] - 1) * stride[i] + reach + extra[i] + 1)
+    height, width = sides
+    if height < 0 or width < 0:
+        raise ValueError(
+            f"the result would be {height}x{width}; padding {list(padding)} is too large"
+        )
+    return height, width
 
 
 def _packing(weight: Tensor, packed: Tensor | None) -> Tensor | None:
