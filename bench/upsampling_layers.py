@@ -307,7 +307,7 @@ class Enlarged(Layer):
         )
 
     def pack(self) -> Tensor:
-        return ops.pack_upsample_conv2d(self.conv.weight)
+        return ops.pack_upsample_conv2d(self.conv.weight, mode=self.mode)
 
     def prepacked(self, n: int) -> Run:
         shape = (n, self.channels, 2 * self.side, 2 * self.side)

@@ -111,7 +111,7 @@ class PrepackedUpsampleConv2d(Prepacked, UpsampleConv2d):
     """`UpsampleConv2d` for inference; `repack` tells when it has to be called."""
 
     def pack(self) -> Tensor:
-        return ops.pack_upsample_conv2d(self.weight)
+        return ops.pack_upsample_conv2d(self.weight, mode=self.mode)
 
 
 def _is_packable(weight: Tensor) -> bool:

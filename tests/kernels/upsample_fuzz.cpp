@@ -386,6 +386,9 @@ bool random_transposed_axis(Axis& a, Random& random) {
   return a.output > 0;
 }
 
+// Enlargements where float32, in which torch looks for the nearest, names another than double.
+constexpr int64_t kUnlike[][2] = {{6, 74}, {12, 74}, {14, 46}, {21, 69}, {18, 66}, {9, 111}};
+
 void random_enlargement(ConvolutionCase& c, Random& random) {
   const Mode mode = static_cast<Mode>(random.below(4));
   const bool align_corners =
@@ -404,6 +407,10 @@ void random_enlargement(ConvolutionCase& c, Random& random) {
     }
     c.enlarged[k] = to;
   }
+  if (mode != Mode::kNearest || !random.one_in(5)) return;
+  const auto& unlike = kUnlike[random.below(std::size(kUnlike))];
+  c.shape.width = c.axes[1].input = unlike[0];
+  c.enlarged[1] = {unlike[1], 0, mode, false};
 }
 
 bool random_interpolated_axis(Axis& a, const Enlarged& to, Random& random) {
