@@ -60,7 +60,7 @@ struct Scatter {
   Result y;
   Ending end;
   int64_t scale_height, scale_width;
-  const int64_t* indices;  // of max_unpool, contiguous (N, C, H, W)
+  const int64_t* indices;  // of max_unpool, dense, in the order of y
 };
 
 // What winograd takes, all of stride 2: a transposed convolution of kernel 4 and padding 1; a bed

@@ -476,7 +476,9 @@ Tensor max_unpool2d(const Tensor& x, const Tensor& indices, int64_t height, int6
     STD_TORCH_CHECK(indices.size(i) == x.size(i), "indices must have the shape of x");
   }
   Moved moved = make_move(x, x.size(1), height, width, bias, activation, slope);
-  const Tensor places = torch::stable::contiguous(indices);
+  const auto format =
+      moved.job.y.channels_last ? MemoryFormat::ChannelsLast : MemoryFormat::Contiguous;
+  const Tensor places = torch::stable::contiguous(indices, format);
   moved.job.indices = places.const_data_ptr<int64_t>();
   const bool inside =
       x.size(0) * x.size(1) == 0 ||
