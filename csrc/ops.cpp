@@ -27,6 +27,7 @@ STABLE_TORCH_LIBRARY(gandetect, m) {
       "conv_transpose2d(Tensor x, Tensor weight, Tensor? bias, int[] stride, int[] padding, "
       "int[] output_padding, int[] dilation, int activation, float slope, Tensor? packed) "
       "-> Tensor");
+  m.def("conv_transpose2d_adjoint(Tensor gradient, Tensor weight) -> Tensor");
   m.def(
       "upsample_conv2d(Tensor x, Tensor weight, Tensor? bias, SymInt height, SymInt width, "
       "float scale_height, float scale_width, int mode, bool align_corners, int[] stride, "

@@ -56,7 +56,7 @@ struct Weight {
 
 // Of pixel planes without mixing of channels.
 struct Scatter {
-  Planes x;  // strides of contiguous or channels_last tensors
+  Planes x;  // dense, in the order of y
   Result y;
   Ending end;
   int64_t scale_height, scale_width;
@@ -74,11 +74,16 @@ struct Kernels {
   // Floats that a packed weight takes.
   int64_t (*taps_size)(const Weight&);
   int64_t (*winograd_size)(Winograd, const Weight&);
+  int64_t (*adjoint_size)(const Weight&);
   void (*pack_taps)(const Weight&, float* packed, const Parallel&);
   void (*pack_winograd)(Winograd, const Weight&, float* packed, const Parallel&);
+  void (*pack_adjoint)(const Weight&, float* packed, const Parallel&);
 
   void (*taps)(const Convolution&, const float* packed, const Parallel&);
   void (*winograd)(Winograd, const Convolution&, const float* packed, const Parallel&);
+  // Of a transposed convolution of kernel 4, stride 2, padding 1: x is a gradient of its result, y
+  // that of what it enlarged. Weights are those of the transposed convolution.
+  void (*adjoint)(const Convolution&, const float* packed, const Parallel&);
   // Few output channels; weight as of a transposed convolution, (Cin, Cout taps) contiguous.
   void (*thin)(const Convolution&, const float* weight, const Parallel&);
   void (*plain_f32)(const Convolution&, const Weight&, const Parallel&);

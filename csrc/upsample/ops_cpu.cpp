@@ -347,6 +347,56 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, std::optional<Ten
   return y;
 }
 
+// x[i, j] = sum over o, ky, kx of w[., o, ky, kx] g[o, 2 i - 1 + ky, 2 j - 1 + kx], in double.
+template <typename T>
+void plain_adjoint(const Convolution& job, const Weight& weight, const Parallel& parallel) {
+  const Result& y = job.y;
+  const T *g = static_cast<const T*>(job.x.data), *w = static_cast<const T*>(weight.data);
+  auto some = [&](int64_t begin, int64_t end) {
+    for (int64_t at = begin; at < end; ++at) {
+      const int64_t n = at / y.channels, c = at % y.channels, plane = y.height * y.width;
+      for (int64_t p = 0; p < plane; ++p) {
+        double sum = 0;
+        for (int64_t k = 0; k < 16 * weight.cout; ++k) {
+          const int64_t o = k / 16, row = 2 * (p / y.width) - 1 + k % 16 / 4;
+          const int64_t column = 2 * (p % y.width) - 1 + k % 4;
+          if (row < 0 || row >= job.x.height || column < 0 || column >= job.x.width) continue;
+          sum += static_cast<double>(w[c * weight.stride_cin + o * 16 + k % 16]) *
+                 g[n * job.x.stride_n + o * job.x.stride_c + row * job.x.stride_y +
+                   column * job.x.stride_x];
+        }
+        const int64_t to = y.channels_last ? (n * plane + p) * y.channels + c : at * plane + p;
+        static_cast<T*>(y.data)[to] = static_cast<T>(sum);
+      }
+    }
+  };
+  over(parallel, job.x.n * y.channels, some);
+}
+
+Tensor conv_transpose2d_adjoint(const Tensor& gradient, const Tensor& weight) {
+  check_weight(gradient, weight, weight.dim() == 4 ? weight.size(1) : 0);
+  STD_TORCH_CHECK(weight.size(2) == 4 && weight.size(3) == 4, "weight must have 4x4 taps");
+  STD_TORCH_CHECK(gradient.size(2) % 2 == 0 && gradient.size(3) % 2 == 0,
+                  "the sides of the gradient must be even");
+  const Matrix matrix = transposed_matrix(weight);
+  Convolution job{};
+  Tensor x =
+      new_result(gradient, matrix.shape.cin, gradient.size(2) / 2, gradient.size(3) / 2, job.y);
+  job.x = planes_of(gradient);
+  if (x.numel() == 0) return x;
+  const Parallel threads = torch_threads();
+  if (!is_single(gradient)) {
+    plain_adjoint<double>(job, matrix.shape, threads);
+  } else if (matrix.shape.cout == 0) {
+    plain_adjoint<float>(job, matrix.shape, threads);
+  } else {
+    float* packed = scratch(kernels().adjoint_size(matrix.shape));
+    kernels().pack_adjoint(matrix.shape, packed, threads);
+    kernels().adjoint(job, packed, threads);
+  }
+  return x;
+}
+
 Tensor upsample_conv2d(const Tensor& x, const Tensor& weight, std::optional<Tensor> bias,
                        int64_t height, int64_t width, double scale_height, double scale_width,
                        int64_t mode, bool align_corners, Lengths stride, Lengths padding,
@@ -491,6 +541,7 @@ Tensor max_unpool2d(const Tensor& x, const Tensor& indices, int64_t height, int6
 
 STABLE_TORCH_LIBRARY_IMPL(gandetect, CPU, m) {
   m.impl("conv_transpose2d", TORCH_BOX(&conv_transpose2d));
+  m.impl("conv_transpose2d_adjoint", TORCH_BOX(&conv_transpose2d_adjoint));
   m.impl("upsample_conv2d", TORCH_BOX(&upsample_conv2d));
   m.impl("pack_conv_transpose2d", TORCH_BOX(&pack_conv_transpose2d));
   m.impl("pack_upsample_conv2d", TORCH_BOX(&pack_upsample_conv2d));

@@ -95,15 +95,19 @@ std::shared_ptr<const Floats> cached(Packing packing, const Weight& weight,
   return packed;
 }
 
-const float* transient(Packing packing, const Weight& weight, const Parallel& parallel) {
+float* scratch(int64_t count) {
   static thread_local std::unique_ptr<Floats> kept;
-  const int64_t count = packed_size(packing, weight);
   if (kept == nullptr || kept->bytes() < count * static_cast<int64_t>(sizeof(float))) {
     kept.reset();
     kept = std::make_unique<Floats>(count);
   }
-  pack(packing, weight, kept->data(), parallel);
   return kept->data();
+}
+
+const float* transient(Packing packing, const Weight& weight, const Parallel& parallel) {
+  float* data = scratch(packed_size(packing, weight));
+  pack(packing, weight, data, parallel);
+  return data;
 }
 
 }  // namespace gandetect::upsample

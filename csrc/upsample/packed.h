@@ -19,6 +19,9 @@ namespace gandetect::upsample {
 // For `taps`, or for a scheme of `winograd`.
 using Packing = std::optional<Winograd>;
 
+// Memory for one packed weight that the calling thread keeps. Valid until its next use.
+float* scratch(int64_t count);
+
 class Floats {
  public:
   explicit Floats(int64_t count)

@@ -15,11 +15,15 @@ from torch.nn import functional as F
 
 from . import _upsampling_cuda  # noqa: F401  (registers the convolutions on CUDA)
 from . import upsampling_reference as reference
-from ._ext import library
+from ._ext import available, library
 from .upsampling_reference import Activation, Mode, activation_gradient, is_channels_last
 
 ops = torch.ops.gandetect
 aten = torch.ops.aten
+
+# As csrc/upsample/ops_cpu.cpp has them.
+_THIN_CHANNELS = 8
+_WINOGRAD_TILES = 16
 
 NAMES = (
     "bed_of_nails",
@@ -28,6 +32,7 @@ NAMES = (
     "upsample_conv2d",
     "max_unpool2d",
     "bias_activation",
+    "conv_transpose2d_adjoint",
     "pack_conv_transpose2d",
     "pack_upsample_conv2d",
     "bias_activation_",
@@ -112,6 +117,12 @@ def _fake_bias_activation(x: Tensor, *_: Any) -> Tensor:
     return torch.empty_like(x)
 
 
+@torch.library.register_fake("gandetect::conv_transpose2d_adjoint", lib=library)
+def _fake_adjoint(gradient: Tensor, weight: Tensor) -> Tensor:
+    n, _, height, width = gradient.shape
+    return _empty(gradient, (n, weight.shape[0], height // 2, width // 2))
+
+
 def _fake_pack(weight: Tensor, *_: Any) -> Tensor:
     size = torch.library.get_ctx().new_dynamic_size()
     return torch.empty(size, dtype=torch.uint8, device=weight.device)
@@ -178,21 +189,64 @@ def _save_conv_transpose2d(ctx: Any, inputs: tuple[Any, ...], output: Tensor) ->
 
 
 def _of_convolution(
-    ctx: Any, gradient: Tensor, x: Tensor, weight: Tensor, transposed: bool, geometry: list[Any]
+    needed: list[bool],
+    gradient: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    transposed: bool,
+    geometry: list[Any],
 ) -> tuple[Any, ...]:
-    """Gradients of x, weight and bias; geometry: stride, padding, output padding, dilation."""
+    """Those needed of x, weight and bias; geometry: stride, padding, output padding, dilation."""
+    if not any(needed):
+        return None, None, None
     stride, padding, output_padding, dilation = geometry
     channels = [weight.shape[1 if transposed else 0]]
     options = (stride, padding, dilation, transposed, output_padding, 1)
-    needed = list(ctx.needs_input_grad[:3])
     return aten.convolution_backward(gradient, x, weight, channels, *options, needed)
 
 
 def _conv_transpose2d_backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
     x, weight, output = ctx.saved_tensors
     gradient = _before_activation(ctx, gradient, output)
-    found = _of_convolution(ctx, gradient, x, weight, True, ctx.geometry)
-    return (*found, *(None,) * 7)
+    if ctx.needs_input_grad[0] and _has_fast_adjoint(x, weight, ctx.geometry):
+        of_x = ops.conv_transpose2d_adjoint(gradient, weight)
+        needed = [False, *ctx.needs_input_grad[1:3]]
+        _, *others = _of_convolution(needed, gradient, x, weight, True, ctx.geometry)
+        return (of_x, *others, *(None,) * 7)
+    needed = list(ctx.needs_input_grad[:3])
+    return (*_of_convolution(needed, gradient, x, weight, True, ctx.geometry), *(None,) * 7)
+
+
+def _has_fast_adjoint(x: Tensor, weight: Tensor, geometry: list[Any]) -> bool:
+    """Where csrc/upsample/adjoint.inc applies and pays: as for the forward pass."""
+    n, channels, height, width = x.shape
+    return (
+        x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and available()
+        and [list(pair) for pair in geometry] == [[2, 2], [1, 1], [0, 0], [1, 1]]
+        and weight.shape[2:] == (4, 4)
+        and min(channels, weight.shape[1]) > _THIN_CHANNELS
+        and n * ((height + 1) // 2) * ((width + 1) // 2) >= _WINOGRAD_TILES
+    )
+
+
+def _save_adjoint(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _adjoint_backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+    """Of a convolution: in its first argument the transposed one."""
+    of_output, weight = ctx.saved_tensors
+    of_gradient = of_weight = None
+    if ctx.needs_input_grad[0]:
+        geometry = ([2, 2], [1, 1], [0, 0], [1, 1])
+        none = (int(Activation.NONE), 0.0)
+        of_gradient = ops.conv_transpose2d(gradient, weight, None, *geometry, *none, None)
+    if ctx.needs_input_grad[1]:
+        options = ([2, 2], [1, 1], [1, 1], False, [0, 0], 1, [False, True, False])
+        _, of_weight, _ = aten.convolution_backward(gradient, of_output, weight, None, *options)
+    return of_gradient, of_weight
 
 
 def _save_upsample_conv2d(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -206,7 +260,9 @@ def _upsample_conv2d_backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
     x, weight, output = ctx.saved_tensors
     gradient = _before_activation(ctx, gradient, output)
     high = reference.interpolated(x, *ctx.interpolation)
-    of_high, of_weight, of_bias = _of_convolution(ctx, gradient, high, weight, False, ctx.geometry)
+    of_high, of_weight, of_bias = _of_convolution(
+        list(ctx.needs_input_grad[:3]), gradient, high, weight, False, ctx.geometry
+    )
     of_x = _interpolation_adjoint(of_high, x, *ctx.interpolation) if of_high is not None else None
     return of_x, of_weight, of_bias, *(None,) * 12
 
@@ -277,6 +333,7 @@ for _name, _backward, _setup in (
     ("upsample_conv2d", _upsample_conv2d_backward, _save_upsample_conv2d),
     ("max_unpool2d", _unpool_backward, _save_unpool),
     ("bias_activation", _bias_activation_backward, _save_bias_activation),
+    ("conv_transpose2d_adjoint", _adjoint_backward, _save_adjoint),
 ):
     torch.library.register_autograd(
         f"gandetect::{_name}", _backward, setup_context=_setup, lib=library
@@ -314,7 +371,7 @@ def _vmap(op: Any, batched: int) -> Callable[..., tuple[Any, Any]]:
     return rule
 
 
-for _name in NAMES[:6]:
+for _name in NAMES[:7]:
     _op = getattr(ops, _name)
     _rule = _vmap(_op, batched=2 if _name == "max_unpool2d" else 1)
     torch.library.register_vmap(f"gandetect::{_name}", _rule, lib=library)

@@ -108,6 +108,11 @@ def conv_transpose2d(
     return in_layout_of(x, bias_activation(y, bias, activation, slope))
 
 
+def conv_transpose2d_adjoint(gradient: Tensor, weight: Tensor) -> Tensor:
+    """Adjoint in x of the transposed convolution of a 4x4 kernel, stride 2 and padding 1."""
+    return in_layout_of(gradient, F.conv2d(gradient, weight, None, 2, 1))
+
+
 def interpolated(
     x: Tensor,
     height: int,

@@ -864,8 +864,7 @@ class Moves {
     const Input x(given, c_.type, strides, is_fault("read"), random_);
     c_.strides = x.description();
     const Bias bias(c_.finish, bias_, c_.type, random_);
-    const bool last = random_.one_in(5) ? !c_.channels_last : c_.channels_last;
-    Output y(c_.result, c_.type, last, random_);
+    Output y(c_.result, c_.type, c_.channels_last, random_);
     Scatter job{
         x.planes(),
         {},
@@ -912,15 +911,23 @@ class Moves {
            holds(c_, "bad indices write nothing", y.is_intact());
   }
 
+  // Where the index of element i of (N, C, H, W) lies: they are in the order of the result.
+  int64_t place_of(int64_t i) const {
+    if (!c_.channels_last) return i;
+    const int64_t plane = c_.shape.height * c_.shape.width, channels = c_.shape.channels;
+    return (i / (plane * channels) * plane + i % plane) * channels + i / plane % channels;
+  }
+
   // Anywhere, or each in its own window, or all but one in their own windows.
   void choose_indices() {
     const Shape &s = c_.shape, &r = c_.result;
     const int64_t plane = r.height * r.width, count = indices_.bytes / 8, kind = random_.below(4);
     int64_t* at = reinterpret_cast<int64_t*>(indices_.data);
-    for (int64_t i = 0; i < count; ++i) {
+    for (int64_t i = 0; i < s.count(); ++i) {
       const int64_t y = i / s.width % s.height * c_.scale_height + random_.below(c_.scale_height);
       const int64_t x = i % s.width * c_.scale_width + random_.below(c_.scale_width);
-      at[i] = plane == 0 ? 0 : kind == 0 ? random_.below(plane) : y * r.width + x;
+      const int64_t place = plane == 0 ? 0 : kind == 0 ? random_.below(plane) : y * r.width + x;
+      if (place_of(i) < count) at[place_of(i)] = place;
     }
     inside_ = plane > 0 || count == 0;
     if (count == 0 || plane == 0) return;
@@ -978,7 +985,9 @@ class Moves {
       const int64_t x = i % s.width, y = i / s.width % s.height;
       const int64_t plane = i / (s.width * s.height), channel = plane % s.channels;
       int64_t at = (y * c_.scale_height * r.width) + x * c_.scale_width, to = plane;
-      if (c_.move == Move::kUnpool) at = reinterpret_cast<const int64_t*>(indices_.data)[i];
+      if (c_.move == Move::kUnpool) {
+        at = reinterpret_cast<const int64_t*>(indices_.data)[place_of(i)];
+      }
       if (c_.move == Move::kShuffle) {
         const int64_t scale = c_.scale_height, part = channel % (scale * scale);
         to = plane / (scale * scale);

@@ -92,6 +92,11 @@ inline std::vector<double> interpolation(int64_t r, int64_t input, const Enlarge
     weights[nearest_source(r, input, to)] = 1;
     return weights;
   }
+  // torch's bilinear mode, unlike its bicubic one, leaves an axis alone that keeps its size.
+  if (to.mode == Mode::kBilinear && to.size == input) {
+    weights[r] = 1;
+    return weights;
+  }
   const double at = position(r, input, to);
   const int64_t first = static_cast<int64_t>(std::floor(at));
   for (int64_t i = first - 2; i <= first + 3; ++i) {
