@@ -124,6 +124,11 @@ def _transposed(height: int, width: int, n: int, device: torch.device) -> tuple[
     return x, weight, bias, *geometry, int(Activation.RELU), 0.0, None
 
 
+def _enlarged(height: int, width: int, n: int, device: torch.device) -> tuple[Any, ...]:
+    gradient = _high(height, width, n, device)
+    return gradient, _random(device, 2 * gradient.shape[1], gradient.shape[1], 4, 4) - 0.5
+
+
 def _upsampled(height: int, width: int, n: int, device: torch.device) -> tuple[Any, ...]:
     x = _low(height, width, n, device)
     channels, *sides = x.shape[1:]
@@ -155,6 +160,7 @@ TABLE = {
         Entry("bed_of_nails", _nails, references=upsampling_reference),
         Entry("pixel_shuffle", _shuffle, references=upsampling_reference),
         Entry("conv_transpose2d", _transposed, references=upsampling_reference),
+        Entry("conv_transpose2d_adjoint", _enlarged, references=upsampling_reference),
         Entry("upsample_conv2d", _upsampled, references=upsampling_reference),
         Entry("max_unpool2d", _unpooled, references=upsampling_reference),
         Entry("bias_activation", _ended, references=upsampling_reference),

@@ -188,6 +188,18 @@ def ending_samples(dtype: torch.dtype, shapes: Shapes = SHAPES, n: int = 2) -> S
             yield draw(n, c, height, width), draw.bias(c, bias), activation, 0.2
 
 
+# (channels of the result, of the gradient)
+ENLARGED = ((3, 2), (1, 5), (17, 4), (33, 18), (2, 1), (9, 31))
+
+
+def enlarged_samples(dtype: torch.dtype, shapes: Shapes = SHAPES, n: int = 2) -> Samples:
+    draw = Draw(26, dtype)
+    for height, width in shapes:
+        for channels, enlarged in ENLARGED:
+            weight = draw.weight(channels, enlarged, 4, 4, inputs=16 * enlarged)
+            yield draw(n, enlarged, 2 * height, 2 * width), weight
+
+
 SAMPLES: dict[str, Callable[..., Samples]] = {
     "bed_of_nails": nails_samples,
     "pixel_shuffle": shuffle_samples,
@@ -195,6 +207,7 @@ SAMPLES: dict[str, Callable[..., Samples]] = {
     "upsample_conv2d": upsampled_samples,
     "max_unpool2d": unpooled_samples,
     "bias_activation": ending_samples,
+    "conv_transpose2d_adjoint": enlarged_samples,
 }
 # The indices run over the batch as x does.
 BATCHED = {"max_unpool2d": (1,)}
@@ -249,6 +262,10 @@ def _adjoint_of_unpooled(shape: Shape, y: Tensor, indices: Tensor, *_: Any) -> T
     return y.flatten(2).gather(2, indices.flatten(2)).reshape(shape)
 
 
+def _adjoint_of_adjoint(shape: Shape, y: Tensor, weight: Tensor) -> Tensor:
+    return F.conv_transpose2d(y, weight, None, 2, 1)
+
+
 def _adjoint_of_ending(shape: Shape, y: Tensor, *_: Any) -> Tensor:
     return y
 
@@ -262,6 +279,7 @@ ADJOINTS: dict[str, Callable[..., Tensor]] = {
     "upsample_conv2d": _adjoint_of_upsampled,
     "max_unpool2d": _adjoint_of_unpooled,
     "bias_activation": _adjoint_of_ending,
+    "conv_transpose2d_adjoint": _adjoint_of_adjoint,
 }
 # Where a call has its bias and its activation.
 ENDS = {
@@ -275,5 +293,7 @@ ENDS = {
 
 
 def is_linear(name: str, arguments: tuple[Any, ...]) -> bool:
+    if name not in ENDS:
+        return True
     bias, activation = (arguments[i] for i in ENDS[name])
     return bias is None and activation == NONE
