@@ -17,6 +17,10 @@ from simt_glue import load_glue
 
 from gandetect.ops import _upsampling_cuda
 
+# On CUDA torch's own convolution serves it.
+WITHOUT_KERNEL = "conv_transpose2d_adjoint"
+OPS = [case for case in ALL_OPS if case.name != WITHOUT_KERNEL]
+
 
 class Emulated:
     """The ops over the emulated kernels; convolutions, which torch's libraries begin, as well."""
@@ -46,7 +50,7 @@ def pairs(case, device: str, emulated):
         yield arguments, actual, as_tuple(emulated(case.name, *arguments))
 
 
-@pytest.mark.parametrize("case", ALL_OPS, ids=str)
+@pytest.mark.parametrize("case", OPS, ids=str)
 def test_results_are_those_of_the_emulation(case, device, emulated):
     compared = 0
     for arguments, actual, wanted in pairs(case, device, emulated):
@@ -55,7 +59,7 @@ def test_results_are_those_of_the_emulation(case, device, emulated):
     assert compared >= 5
 
 
-@pytest.mark.parametrize("case", ALL_OPS, ids=str)
+@pytest.mark.parametrize("case", OPS, ids=str)
 def test_a_small_difference_is_seen(case, device, emulated):
     for arguments, actual, wanted in itertools.islice(pairs(case, device, emulated), 4):
         for i, result in enumerate(actual):
