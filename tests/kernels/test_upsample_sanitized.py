@@ -13,13 +13,14 @@ from fuzz_build import LEVELS
 # About 15,000 calls of kernels a level.
 CASES = 2600
 CONVOLUTIONS = ("taps", "winograd", "thin", "plain_f32", "plain_f64")
-PACKERS = ("pack_taps", "pack_winograd")
+PACKERS = ("pack_taps", "pack_winograd", "pack_adjoint")
 MOVES = ("nails_f32", "nails_f64", "shuffle_f32", "shuffle_f64", "unpool_f32", "unpool_f64")
 # What the driver plants: buffers of which one is an element short, a value that is off, a share of
 # the work left out.
 SHORT = ("read", "write", "weight", "bias")
 FAULTS = [
     *((kernel, fault) for fault in (*SHORT, "value", "threads") for kernel in CONVOLUTIONS),
+    *(("adjoint", fault) for fault in ("read", "write", "weight", "value", "threads")),
     *((kernel, fault) for fault in ("read", "write", "value", "threads") for kernel in PACKERS),
     *((kernel, fault) for fault in ("read", "write", "value", "threads") for kernel in MOVES),
     *((kernel, "bias") for kernel in MOVES),
@@ -30,6 +31,7 @@ FAULTS = [
 WORDS = {
     ("pack_taps", "value"): "taps: ",
     ("pack_winograd", "value"): "winograd: ",
+    ("pack_adjoint", "value"): "adjoint: ",
     ("fingerprint", "value"): "fingerprint of the same: ",
 }
 

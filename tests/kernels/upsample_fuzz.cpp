@@ -300,24 +300,26 @@ struct ConvolutionCase {
   std::array<Axis, 2> axes;
   std::array<Enlarged, 2> enlarged;
   bool transposed;
+  bool adjoint;  // of a transposed convolution: `shape` is that of a gradient, cout that one's Cin
   std::optional<Winograd> scheme;
   Finish finish;
   int64_t kind;  // of a trivial convolution, or 0
   mutable std::string strides;
 
   int64_t taps() const { return axes[0].taps * axes[1].taps; }
+  bool is_interpolated() const { return !transposed && !adjoint; }
   // Whether weights depend on the rounding of a position.
   bool has_positions() const {
     const Mode mode = enlarged[0].mode;
-    return !transposed && (mode == Mode::kBilinear || mode == Mode::kBicubic);
+    return is_interpolated() && (mode == Mode::kBilinear || mode == Mode::kBicubic);
   }
   Shape result() const { return {shape.n, cout, out_height, out_width}; }
   std::string description() const;
 };
 
 std::string ConvolutionCase::description() const {
-  std::string text = transposed ? "transposed" : "interpolated by mode ";
-  if (!transposed) text += std::to_string(static_cast<int>(enlarged[0].mode));
+  std::string text = transposed ? "transposed" : adjoint ? "adjoint" : "interpolated by mode ";
+  if (is_interpolated()) text += std::to_string(static_cast<int>(enlarged[0].mode));
   const auto add = [&](const char* name, int64_t value) {
     text += std::string(" ") + name + " " + std::to_string(value);
   };
@@ -327,7 +329,7 @@ std::string ConvolutionCase::description() const {
     text += k == 0 ? "; rows" : "; columns";
     add("input", a.input), add("output", a.output), add("taps", a.taps), add("stride", a.stride);
     add("padding", a.padding), add("dilation", a.dilation);
-    if (transposed) continue;
+    if (!is_interpolated()) continue;
     add("enlarged", enlarged[k].size), add("align", enlarged[k].align_corners);
     text += " scale " + std::to_string(enlarged[k].scale);
   }
@@ -475,6 +477,21 @@ ConvolutionCase random_convolution(Random& random) {
   }
 }
 
+ConvolutionCase random_adjoint(Random& random) {
+  const int64_t most = random.one_in(20) ? 12'000'000 : 1'500'000;
+  const auto side = [&] { return 1 + random.below(random.one_in(8) ? 40 : 17); };
+  for (;;) {
+    ConvolutionCase c{};
+    c.adjoint = true;
+    c.out_height = side(), c.out_width = side();
+    c.shape = {1 + random.below(4), random_channels(random), 2 * c.out_height, 2 * c.out_width};
+    c.cout = random_channels(random);
+    c.axes[0] = {c.shape.height, c.out_height, 4, 2, 1, 1};
+    c.axes[1] = {c.shape.width, c.out_width, 4, 2, 1, 1};
+    if (work_of(c) <= most) return c;
+  }
+}
+
 // A weight (taps, Cout, Cin) in one of the orders of ops_cpu.cpp, its taps perhaps backwards.
 class StoredWeight {
  public:
@@ -496,10 +513,35 @@ class StoredWeight {
     weight_.data = block_.data + first * size_of(type);
   }
   const Weight& weight() const { return weight_; }
+  // Of the transposed convolution whose adjoint the case is: the same numbers, the other way.
+  Weight swapped() const {
+    const Weight& w = weight_;
+    return {w.data, w.cout, w.cin, w.taps, w.stride_cout, w.stride_cin, w.stride_tap};
+  }
 
  private:
   Block block_;
   Weight weight_;
+};
+
+// Kernels that take a packed weight, and what packs it.
+struct PackedKernel {
+  const char *kernel, *packer;
+  bool adjoint;
+  Packing packing;  // of the others
+
+  int64_t size(const Weight& weight) const {
+    return adjoint ? kernels().adjoint_size(weight) : packed_size(packing, weight);
+  }
+  void pack(const Weight& weight, float* out, const Parallel& parallel) const {
+    if (adjoint) return kernels().pack_adjoint(weight, out, parallel);
+    gandetect::upsample::pack(packing, weight, out, parallel);
+  }
+  void call(const Convolution& job, const float* data, const Parallel& parallel) const {
+    if (adjoint) return kernels().adjoint(job, data, parallel);
+    if (packing) return kernels().winograd(*packing, job, data, parallel);
+    kernels().taps(job, data, parallel);
+  }
 };
 
 class Convolutions {
@@ -514,6 +556,10 @@ class Convolutions {
     for (int k = 0; k < 2; ++k) {
       const Axis& axis = c.axes[k];
       const Enlarged& to = c.enlarged[k];
+      if (c.adjoint) {
+        lines_[k] = adjoint_line(axis);
+        continue;
+      }
       gathers_[k] = c.transposed
                         ? transposed_gather(axis)
                         : interpolated_gather(axis, to.size, to.scale, to.mode, to.align_corners);
@@ -526,6 +572,7 @@ class Convolutions {
   }
 
   bool check() {
+    if (c_.adjoint) return adjoint();
     const bool is_trivial = c_.kind > 0;
     bool passed = true;
     const bool is_small = work_of(c_) < 60'000;
@@ -573,6 +620,10 @@ class Convolutions {
     if (c_.transposed) {
       job.stride = c_.axes[1].stride, job.padding = c_.axes[1].padding;
       job.dilation = c_.axes[1].dilation;
+    }
+    if (c_.adjoint) {
+      job.kernel_height = job.kernel_width = 0;
+      job.rows = job.columns = nullptr;
     }
     const bool passed =
         run_twice(c_, kernel, y, random_, [&](const Result& result, const Parallel& parallel) {
@@ -673,7 +724,7 @@ class Convolutions {
 
   bool taps() {
     if (!is_wanted("taps") && !is_wanted("pack_taps")) return true;
-    return packed("taps", "pack_taps", std::nullopt, weights_, sizes_, roundings());
+    return packed({"taps", "pack_taps", false, {}}, weights_, sizes_, roundings());
   }
 
   // A transposed convolution is one of a bed of nails with the turned kernel.
@@ -691,54 +742,60 @@ class Convolutions {
     const WinogradLine columns(*c_.scheme, c_.shape.width, c_.out_width);
     const std::vector<double> sizes =
         convolved(problem(), absolute(image_.data), absolute(turned), rows.line(), columns.line());
-    return packed("winograd", "pack_winograd", c_.scheme, turned, sizes,
+    return packed({"winograd", "pack_winograd", false, c_.scheme}, turned, sizes,
                   4 + std::sqrt(static_cast<double>(c_.shape.channels)));
+  }
+
+  // Four phases of every channel in a sum.
+  bool adjoint() {
+    const std::vector<double> sizes =
+        convolved(problem(), absolute(image_.data), absolute(weights_),
+                  adjoint_scheme_line(c_.axes[0]), adjoint_scheme_line(c_.axes[1]));
+    return packed({"adjoint", "pack_adjoint", true, {}}, weights_, sizes,
+                  4 + std::sqrt(4 * static_cast<double>(c_.shape.channels)));
   }
 
   // Packs in two ways, then convolves with what came out. A fault is the packing's, where it is
   // that which was asked for.
-  bool packed(const char* kernel, const char* packer, Packing packing,
-              const std::vector<double>& weights, const std::vector<double>& sizes,
-              double roundings) {
+  bool packed(const PackedKernel& kernel, const std::vector<double>& weights,
+              const std::vector<double>& sizes, double roundings) {
     const std::string fault = options.fault;
-    const bool packs_badly = options.kernel == packer;
+    const bool packs_badly = options.kernel == kernel.packer;
     if (!packs_badly) options.fault.clear();
     std::vector<double> given = weights;
     if (is_fault("value")) given[random_.below(given.size())] += 1e-2;
     const StoredWeight stored(c_, given, Type::kFloat, random_.one_in(2), random_.one_in(3),
                               is_fault("read"), random_);
-    const Weight& weight = stored.weight();
-    const int64_t count = packed_size(packing, weight) - is_fault("write");
+    const Weight weight = kernel.adjoint ? stored.swapped() : stored.weight();
+    const int64_t count = kernel.size(weight) - is_fault("write");
     Block once(4 * count, random_lead(Type::kFloat, random_));
     Block twice(4 * (count - (fault == "weight")), 0);
-    bool passed = pack_twice(packer, packing, weight, once, random_);
+    bool passed = pack_twice(kernel, weight, once, random_);
     std::memcpy(twice.data, once.data, twice.bytes);
     options.fault = packs_badly ? "" : fault;
-    passed = passed && run(kernel, Type::kFloat, sizes, roundings,
+    passed = passed && run(kernel.kernel, Type::kFloat, sizes, roundings,
                            [&](const Convolution& job, const Parallel& parallel) {
-                             const float* data = reinterpret_cast<const float*>(twice.data);
-                             if (packing) return kernels().winograd(*packing, job, data, parallel);
-                             kernels().taps(job, data, parallel);
+                             kernel.call(job, reinterpret_cast<const float*>(twice.data), parallel);
                            });
     options.fault = fault;
     return passed;
   }
 
   // Bit for bit the same whoever packs, every float of it, and from the cache.
-  bool pack_twice(const char* packer, Packing packing, const Weight& weight, Block& packed,
-                  Random& random) {
+  bool pack_twice(const PackedKernel& kernel, const Weight& weight, Block& packed, Random& random) {
     const auto [first, second] = two_ways(random);
     const auto fill = [&](const Parallel& parallel) {
       fill_with_pattern(packed, Type::kFloat);
-      pack(packing, weight, reinterpret_cast<float*>(packed.data), parallel);
+      kernel.pack(weight, reinterpret_cast<float*>(packed.data), parallel);
       return std::string(packed.data, packed.bytes);
     };
     const std::string once = fill(*first), twice = fill(*second);
     calls += 2;
-    const std::string name = packer;
+    const std::string name = kernel.packer;
     bool passed = holds(c_, (name + " over threads").c_str(), once == twice) &&
                   holds(c_, (name + " writes all").c_str(), !has_pattern(packed, Type::kFloat));
-    if (!passed || !options.fault.empty() || !random.one_in(4)) return passed;
+    if (!passed || !options.fault.empty() || kernel.adjoint || !random.one_in(4)) return passed;
+    const Packing packing = kernel.packing;
     passed &= holds(c_, "cached", is_cached(packing, weight, once, random));
     // The same contents, read the other way round, are another weight.
     Weight turned = weight;
@@ -1098,7 +1155,7 @@ bool is_of_moves(const std::string& kernel) {
 
 // False where the kernel that was asked for has no part in the case.
 bool run_case(Random& random, bool& passed) {
-  const int64_t before = calls, kind = random.below(20);
+  const int64_t before = calls, kind = random.below(22);
   const bool is_any = options.kernel.empty();
   if (is_any ? kind == 0 : is_wanted("fingerprint")) {
     const FingerprintCase c{random.one_in(3) ? random.below(9) : random.below(1500)};
@@ -1106,6 +1163,9 @@ bool run_case(Random& random, bool& passed) {
   } else if (is_any ? kind < 8 : is_of_moves(options.kernel)) {
     const MoveCase c = random_move(random);
     if (is_wanted(c.kernel())) passed = Moves(c, random).check();
+  } else if (is_any ? kind < 10 : is_wanted("adjoint") || is_wanted("pack_adjoint")) {
+    const ConvolutionCase c = random_adjoint(random);
+    passed = Convolutions(c, random).check();
   } else {
     const ConvolutionCase c = random_convolution(random);
     passed = Convolutions(c, random).check();

@@ -44,6 +44,19 @@ inline Line transposed_line(const Axis& axis) {
   return line;
 }
 
+// What a transposed convolution of kernel 4, stride 2, padding 1 takes of its gradient: output i
+// meets 2 i - 1 + t with tap t.
+inline Line adjoint_line(const Axis& axis) {
+  Line line(axis.output);
+  for (int64_t i = 0; i < axis.output; ++i) {
+    for (int64_t t = 0; t < 4; ++t) {
+      const int64_t source = 2 * i - 1 + t;
+      if (source >= 0 && source < axis.input) meet(line[i], t, source, 1);
+    }
+  }
+  return line;
+}
+
 // How an axis is enlarged: to a size, by a scale where that is not 0.
 struct Enlarged {
   int64_t size;
@@ -195,6 +208,28 @@ class WinogradLine {
   int64_t input_;
   Line line_;
 };
+
+// The same of adjoint.inc: two outputs of a phase of the gradient, p, q, r two apart, take
+// m0 = (p - q) u, m1 = q (u + w), m2 = (r - q) w.
+inline Line adjoint_scheme_line(const Axis& axis) {
+  Line line(axis.output);
+  const auto add = [&](int64_t output, int64_t source, int64_t tap, double times) {
+    if (output >= axis.output || source < 0 || source >= axis.input) return;
+    meet(line[output], tap, source, times);
+  };
+  for (int64_t first = 0; first < axis.output; first += 2) {
+    for (const int64_t phase : {0, 1}) {
+      const int64_t p = 2 * first - phase, u = 1 - phase, w = 3 - phase;
+      add(first, p, u, 1);
+      add(first, p + 2, u, 2);
+      add(first, p + 2, w, 1);
+      add(first + 1, p + 2, u, 1);
+      add(first + 1, p + 2, w, 2);
+      add(first + 1, p + 4, w, 1);
+    }
+  }
+  return line;
+}
 
 inline Line absolute(Line line) {
   for (std::vector<Met>& all : line) {
