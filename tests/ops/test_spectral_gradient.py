@@ -95,8 +95,11 @@ def test_adjoint_of_the_derivative(convention):
     step = 1e-4
     ends = [MEANS(images + s * direction, *plan, True, True, True) for s in (step, -step)]
     left = sum(((a - b) * q).sum() / (2 * step) for a, b, q in zip(*ends, gradients, strict=True))
-    right = (direction * BACKWARD(*call)).sum()
-    torch.testing.assert_close(left, right, rtol=1e-6, atol=0)
+    gradient = BACKWARD(*call)
+    right = (direction * gradient).sum()
+    # Beside the norms: a direction that happens to be orthogonal to the gradient makes both sides
+    # small, and the error of the quotient no smaller.
+    assert float((left - right).abs() / (direction.norm() * gradient.norm())) < 1e-7
 
 
 def tolerance_of(mode: int) -> float:
