@@ -139,3 +139,16 @@ def test_activations_over_their_whole_range(activation):
     if bounded:
         low = -1 if activation == "tanh" else 0
         assert low <= float(actual.min()) <= float(actual.max()) <= 1
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("fan", "out", "side"), [layer[:3] for layer in LAYERS[1:]])
+def test_gradient_of_what_a_layer_enlarges(fan, out, side, layout):
+    draw = Draw(9, torch.float32)
+    for n in BATCHES:
+        gradient = draw(n, out, 2 * side, 2 * side).contiguous(memory_format=layout)
+        weight = draw(fan, out, 4, 4)
+        actual = torch.ops.gandetect.conv_transpose2d_adjoint(gradient, weight)
+        wanted = F.conv2d(gradient.double(), weight.double(), stride=2, padding=1)
+        error = error_of(actual, wanted)
+        assert error <= PROMISED, f"{fan} from {out} at {side}, n = {n}: error {error:.3g}"
