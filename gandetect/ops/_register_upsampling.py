@@ -242,7 +242,9 @@ def _adjoint_backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
     if ctx.needs_input_grad[0]:
         geometry = ([2, 2], [1, 1], [0, 0], [1, 1])
         none = (int(Activation.NONE), 0.0)
-        of_gradient = ops.conv_transpose2d(gradient, weight, None, *geometry, *none, None)
+        # Packed for this call alone: the next step of a training has other weights.
+        once = weight.new_empty(0, dtype=torch.uint8)
+        of_gradient = ops.conv_transpose2d(gradient, weight, None, *geometry, *none, once)
     if ctx.needs_input_grad[1]:
         options = ([2, 2], [1, 1], [1, 1], False, [0, 0], 1, [False, True, False])
         _, of_weight, _ = aten.convolution_backward(gradient, of_output, weight, None, *options)
