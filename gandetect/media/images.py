@@ -12,6 +12,7 @@ import io
 import os
 import re
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ import simplejpeg
 import torch
 
 from gandetect.media.luma import MAX_PIXELS, Luma, MediaError
+from gandetect.media.sniff import HEAD_BYTES, sniff_bytes
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -43,7 +45,8 @@ def read_luma(source: str | bytes | os.PathLike[str]) -> Luma:
     JPEG: the Y plane, uint8. 16-bit grey: uint16 with bit_depth 16. Everything else: grey, uint8,
     by (19595 R + 38470 G + 7471 B + 32768) >> 16, palettes resolved, CMYK converted, alpha dropped;
     of an animation the first picture, with `n_frames` saying how many there are. 16-bit color is
-    read by its upper 8 bits.
+    read by its upper 8 bits. `container` is Pillow's name of the format in lower case; a JPEG file
+    that holds further pictures (MPO) is `jpeg` like any other.
 
     Raises MediaError with a reason: `empty`, `truncated`, `corrupt`, `too_large` (more than
     MAX_PIXELS), `unsupported` (not an image, or of a kind without a stated range), `unreadable`.
@@ -89,7 +92,7 @@ def _decode_jpeg(file: Any, size: int) -> Luma | None:
         if _HARMLESS.search(str(error)):
             return None
         raise _named(error) from error
-    return Luma(torch.from_numpy(pixels[:, :, 0]))
+    return Luma(torch.from_numpy(pixels[:, :, 0]), container="jpeg")
 
 
 def _decode_pillow(file: Any) -> Luma:
@@ -100,13 +103,15 @@ def _decode_pillow(file: Any) -> Luma:
     try:
         with Image.open(file, formats=formats) as image:
             _check_size(*image.size)
+            kind = str(image.format).lower()
             n_frames = int(getattr(image, "n_frames", 1))
             image.draft("L", image.size)
-            return _to_luma(image, n_frames)
+            luma = _to_luma(image)
+            return replace(luma, n_frames=n_frames, container="jpeg" if kind == "mpo" else kind)
     except MediaError:
         raise
     except UnidentifiedImageError as error:
-        raise MediaError("unsupported", "not an image of a supported format") from error
+        raise _unopened(file) from error
     except Image.DecompressionBombError as error:
         raise MediaError("too_large", str(error)) from error
     except MemoryError:
@@ -117,25 +122,25 @@ def _decode_pillow(file: Any) -> Luma:
         raise _named(error) from error
 
 
-def _to_luma(image: Image.Image, n_frames: int) -> Luma:
+def _to_luma(image: Image.Image) -> Luma:
     """Grey of an opened image; forces the decode, so every error of the data surfaces here."""
     mode = image.mode
     if mode.startswith("I"):
-        return _integer_luma(image, n_frames)
+        return _integer_luma(image)
     if mode == "F":
         raise MediaError("unsupported", "floating-point pixels have no stated range")
     if mode in ("PA", "P", "LAB", "HSV"):
         image = image.convert("RGB")
     grey = image if image.mode == "L" else image.convert("L")
-    return Luma(torch.from_numpy(np.array(grey, dtype=np.uint8)), n_frames=n_frames)
+    return Luma(torch.from_numpy(np.array(grey, dtype=np.uint8)))
 
 
-def _integer_luma(image: Image.Image, n_frames: int) -> Luma:
+def _integer_luma(image: Image.Image) -> Luma:
     """Pillow would clip 16-bit grey at 255 in convert("L"), so its values are taken as they are."""
     values = np.array(image)
     if values.size and (int(values.max()) > 65535 or int(values.min()) < 0):
         raise MediaError("unsupported", "32-bit integer pixels have no stated range")
-    return Luma(torch.from_numpy(values.astype(np.uint16)), bit_depth=16, n_frames=n_frames)
+    return Luma(torch.from_numpy(values.astype(np.uint16)), bit_depth=16)
 
 
 def _check_size(width: int, height: int) -> None:
@@ -145,6 +150,16 @@ def _check_size(width: int, height: int) -> None:
         raise MediaError("corrupt", f"the header says {width} x {height} pixels")
 
 
+def _unopened(file: Any) -> MediaError:
+    """Why Pillow knows nothing of a file: its first bytes say whether that is the file's fault."""
+    file.seek(0)
+    head = file.read(HEAD_BYTES)
+    undecodable = head[4:8] == b"ftyp" and head[8:12] not in (b"avif", b"avis")
+    if sniff_bytes(head) != "image" or undecodable:
+        return MediaError("unsupported", "not an image of a supported format")
+    return MediaError("corrupt", "the header of the image is damaged or cut short")
+
+
 def _named(error: Exception) -> MediaError:
     """A decoder's exception under our own short names."""
     text = str(error) or type(error).__name__
@@ -152,4 +167,6 @@ def _named(error: Exception) -> MediaError:
     words = ("truncated", "premature end", "not enough", "unexpected end", "unpack requires")
     if short or any(word in text.lower() for word in words):
         return MediaError("truncated", f"the file ends too early: {text}")
+    if "too large" in text.lower():
+        return MediaError("too_large", f"more than a sane file holds: {text}")
     return MediaError("corrupt", f"the image data are damaged: {text}")

@@ -37,13 +37,15 @@ class Luma:
     `pixels` is (H, W), uint8 up to 8 bits and uint16 above; it may be a view into the decoder's
     buffer with a line size larger than W. `full_range` says whether 0..2^n - 1 is used (still
     images) or the television range 16..235 (nearly all video). `n_frames` counts the pictures an
-    animated image file holds, of which this is the first.
+    animated image file holds, of which this is the first. `container` is the format of an image
+    file in lower case (jpeg, png, jpeg2000, ...), None for a frame of a video.
     """
 
     pixels: torch.Tensor
     full_range: bool = True
     bit_depth: int = 8
     n_frames: int = 1
+    container: str | None = None
 
     @property
     def height(self) -> int:
@@ -56,7 +58,7 @@ class Luma:
     def crop(self, top: int, left: int, height: int, width: int) -> Luma:
         """The rectangle of `height` x `width` at (`top`, `left`), as a view."""
         pixels = self.pixels[top : top + height, left : left + width]
-        return Luma(pixels, self.full_range, self.bit_depth, self.n_frames)
+        return Luma(pixels, self.full_range, self.bit_depth, self.n_frames, self.container)
 
     def as_uint8_range(self) -> torch.Tensor:
         """The pixels on the scale 0..255, shape (H, W).

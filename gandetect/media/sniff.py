@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-_HEAD_BYTES = 1024
+HEAD_BYTES = 1024
 
 _IMAGE_MAGIC = (
     b"\xff\xd8\xff",  # JPEG
@@ -13,6 +13,8 @@ _IMAGE_MAGIC = (
     b"GIF89a",
     b"II*\x00",  # TIFF
     b"MM\x00*",
+    b"II+\x00",  # BigTIFF
+    b"MM\x00+",
     b"\x00\x00\x00\x0cjP  \r\n\x87\n",  # JPEG 2000
     b"\xff\x4f\xff\x51",
     b"qoif",
@@ -48,7 +50,7 @@ def sniff(path: str | bytes | os.PathLike[str]) -> str | None:
     carries only sound, which the decoder will then report. Raises OSError if it cannot be read.
     """
     with open(path, "rb") as file:
-        return sniff_bytes(file.read(_HEAD_BYTES))
+        return sniff_bytes(file.read(HEAD_BYTES))
 
 
 def sniff_bytes(head: bytes) -> str | None:

@@ -12,6 +12,8 @@ import av
 import numpy as np
 from PIL import Image
 
+# Without it the muxers of Matroska and AVI write random numbers.
+REPEATABLE = {"fflags": "+bitexact"}
 LOSSLESS = {"qp": "0", "preset": "ultrafast"}
 
 
@@ -48,9 +50,8 @@ def write_video(
 ) -> Path:
     """Encode `pictures` (arrays as `source_format` wants them); `times_ms` makes the rate vary."""
     path = Path(path)
-    with av.open(
-        str(path), "w", format=container_format, options=container_options or {}
-    ) as container:
+    muxing = REPEATABLE | (container_options or {})
+    with av.open(str(path), "w", format=container_format, options=muxing) as container:
         stream: Any = None
         for i, picture in enumerate(pictures):
             frame = _frame(picture, source_format)
@@ -97,7 +98,7 @@ def write_clip(path: str | Path, n: int = 60, size: int = 128, **options: Any) -
 def write_sound(path: str | Path, seconds: float = 0.5, cover: bytes | None = None) -> Path:
     """A file with sound only, and a cover picture (the bytes of a JPEG) where one is given."""
     path = Path(path)
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=REPEATABLE) as container:
         stream: Any = container.add_stream("aac", rate=44100)
         picture: Any = None
         if cover is not None:

@@ -7,6 +7,7 @@ import pickle
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -162,6 +163,33 @@ def test_a_path_and_its_bytes_are_the_same(tmp_path: Path) -> None:
     assert torch.equal(read_luma(str(path)).pixels, read_luma(CODED["jpeg"]).pixels)
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "container"),
+    [
+        ("JPEG", {}, "jpeg"),
+        ("JPEG", {"mode": "CMYK"}, "jpeg"),
+        ("PNG", {}, "png"),
+        ("GIF", {}, "gif"),
+        ("WEBP", {}, "webp"),
+        ("TIFF", {}, "tiff"),
+        ("BMP", {}, "bmp"),
+        ("JPEG2000", {}, "jpeg2000"),
+        ("PPM", {}, "ppm"),
+    ],
+)
+def test_the_format_of_the_file_is_told(kind: str, options: dict[str, Any], container: str) -> None:
+    luma = read_luma(image_bytes(noise(32, 48), kind, **options))
+    assert luma.container == luma.crop(0, 0, 8, 8).container == container
+
+
+@pytest.mark.parametrize("mode", ["RGB", "CMYK"])
+def test_a_jpeg_file_with_a_second_picture_is_a_jpeg_file(mode: str) -> None:
+    pictures = [Image.fromarray(noise(32, 48, seed)).convert(mode) for seed in range(2)]
+    buffer = io.BytesIO()
+    pictures[0].save(buffer, "MPO", save_all=True, append_images=pictures[1:])
+    assert read_luma(buffer.getvalue()).container == "jpeg"
+
+
 @pytest.mark.parametrize("kind", CODED)
 def test_a_cut_file_is_an_error_or_still_whole(kind: str) -> None:
     data = CODED[kind]
@@ -248,6 +276,44 @@ def test_what_is_no_image_says_so(data: bytes, reason: str) -> None:
     with pytest.raises(MediaError) as caught:
         read_luma(data)
     assert caught.value.reason == reason
+
+
+def png_with(kind: bytes, body: bytes) -> bytes:
+    """A PNG file with another chunk after its header."""
+    data = CODED["png"]
+    crc = struct.pack(">I", zlib.crc32(kind + body))
+    return data[:33] + struct.pack(">I", len(body)) + kind + body + crc + data[33:]
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iCCP"])
+def test_text_that_unpacks_to_megabytes_is_refused(kind: bytes) -> None:
+    bomb = png_with(kind, b"a\0\0" + zlib.compress(bytes(20_000_000)))
+    with pytest.raises(MediaError) as caught:
+        read_luma(bomb)
+    assert caught.value.reason == "too_large"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        jpeg_with_size(0, 0),
+        CODED["jpeg"][:3],
+        CODED["png"][:8] + bytes(100),
+        CODED["gif"][:13],
+        CODED["tiff"][:4] + b"\xff\xff\xff\x7f",
+        image_bytes(noise(61, 83), "AVIF")[:200],
+    ],
+)
+def test_an_image_with_a_broken_header_is_corrupt_and_not_unsupported(data: bytes) -> None:
+    with pytest.raises(MediaError) as caught:
+        read_luma(data)
+    assert caught.value.reason == "corrupt"
+
+
+def test_a_format_without_a_decoder_is_unsupported() -> None:
+    with pytest.raises(MediaError) as caught:
+        read_luma(b"\0\0\0\x18ftypheic" + bytes(500))
+    assert caught.value.reason == "unsupported"
 
 
 def test_a_missing_file_is_unreadable(tmp_path: Path) -> None:

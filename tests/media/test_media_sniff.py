@@ -20,6 +20,11 @@ def test_images_are_known_whatever_their_name(kind: str, tmp_path: Path) -> None
     assert sniff(path) == "image"
 
 
+@pytest.mark.parametrize("head", [b"II+\x00\x08\x00\x00\x00", b"MM\x00+\x00\x08\x00\x00"])
+def test_tiff_with_long_offsets_is_an_image(head: bytes) -> None:
+    assert sniff_bytes(head + bytes(100)) == "image"
+
+
 def test_avif_is_an_image(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(image_bytes(noise(16, 16), "AVIF"))

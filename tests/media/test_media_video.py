@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -184,6 +185,139 @@ def test_interlaced_frames_are_marked(tmp_path: Path) -> None:
     assert all(frame.interlaced for frame in frames)
 
 
+CLOSED = {"preset": "veryfast", "g": "10", "keyint_min": "10", "sc_threshold": "0"}
+KEY_FRAME_CODERS: dict[str, dict[str, Any]] = {
+    "closed.mp4": {"options": CLOSED},
+    "closed.ts": {"options": CLOSED},
+    "raw.h264": {"options": CLOSED, "container_format": "h264"},
+    "open.mkv": {"options": CLOSED | {"x264-params": "open-gop=1:bframes=3"}},
+    "open.ts": {"options": CLOSED | {"x264-params": "open-gop=1:bframes=3"}},
+    "hevc.mp4": {"codec": "libx265", "options": {"g": "10", "x265-params": "log-level=none"}},
+    "vp9.webm": {"codec": "libvpx-vp9", "options": {"g": "10", "cpu-used": "8"}},
+    "mpeg4.avi": {"codec": "mpeg4", "options": {"g": "10"}},
+    "mpeg2.mpg": {"codec": "mpeg2video", "options": {"g": "10", "bf": "2"}},
+    "motion.avi": {"codec": "mjpeg", "pix_fmt": "yuvj420p"},
+}
+
+
+@pytest.mark.parametrize("name", KEY_FRAME_CODERS)
+def test_key_frames_alone_are_the_key_frames_of_the_whole(name: str, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / name, 35, **KEY_FRAME_CODERS[name])
+    expected = [frame for frame in VideoReader(clip) if frame.key_frame]
+    reader, frames = read(clip, keyframes=True)
+    assert len(expected) > 1
+    assert [f.index for f in frames] == [f.index for f in expected]
+    assert [f.time_s for f in frames] == [f.time_s for f in expected]
+    assert all(f.key_frame and f.pict_type == "I" for f in frames)
+    for frame, same in zip(frames, expected, strict=True):
+        assert torch.equal(frame.luma.pixels, same.luma.pixels)
+    assert (reader.n_decoded, reader.n_errors, reader.n_expected) == (len(frames), 0, None)
+    assert not reader.ends_early
+
+
+def test_only_the_packets_of_key_frames_are_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = write_clip(tmp_path / "a.webm", 35, codec="libvpx-vp9", options={"g": "10"})
+    sent = []
+    frames_of = VideoReader._chosen
+
+    def counted(self: VideoReader, packets: Any, choice: Any) -> Any:
+        for packet in frames_of(self, packets, choice):
+            sent.append(packet)
+            yield packet
+
+    monkeypatch.setattr(VideoReader, "_chosen", counted)
+    assert [frame.index for frame in VideoReader(clip, keyframes=True)] == [0, 10, 20, 30]
+    assert [packet.is_keyframe for packet in sent[:-1]] == [True] * 4
+    assert sent[-1].size == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [({"every": 0.7}, [0, 20, 40]), ({"max_frames": 2}, [0, 30]), ({"every": 0.1}, None)],
+)
+def test_sampling_picks_among_key_frames(
+    options: dict[str, Any], expected: list[int] | None, tmp_path: Path
+) -> None:
+    clip = write_clip(tmp_path / "a.mp4", 60)
+    reader, frames = read(clip, keyframes=True, **options)
+    assert [frame.index for frame in frames] == (expected or [0, 10, 20, 30, 40, 50])
+    assert not reader.ends_early
+
+
+def test_a_long_way_after_the_last_key_frame_is_no_early_end(tmp_path: Path) -> None:
+    options = {"preset": "ultrafast", "g": "300"}
+    clip = write_clip(tmp_path / "a.mkv", 100, size=64, options=options)
+    reader, frames = read(clip, keyframes=True)
+    assert [frame.index for frame in frames] == [0]
+    assert reader.duration_s == pytest.approx(4.0)
+    assert not reader.ends_early
+
+
+def test_a_cut_file_ends_early_for_key_frames_too(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mkv", 60)
+    data = clip.read_bytes()
+    clip.write_bytes(data[: len(data) // 2])
+    reader, frames = read(clip, keyframes=True)
+    assert 1 < len(frames) < 6
+    assert reader.ends_early
+
+
+def test_points_of_gradual_refresh_are_no_key_frames(tmp_path: Path) -> None:
+    options = CLOSED | {"x264-params": "intra-refresh=1"}
+    clip = write_clip(tmp_path / "a.mp4", 40, options=options)
+    with av.open(str(clip)) as container:
+        assert sum(packet.is_keyframe for packet in container.demux(video=0)) > 1
+    reader, frames = read(clip, keyframes=True)
+    assert [(frame.index, frame.pict_type) for frame in frames] == [(0, "I")]
+    assert reader.n_errors == 0
+
+
+def test_a_file_without_key_frames_says_so(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mov", 8, codec="qtrle", pix_fmt="rgb24", options={"g": "20"})
+    # FFmpeg has no parser for this codec that could correct the table of key frames.
+    data = bytearray(clip.read_bytes())
+    table = data.find(b"stss")
+    assert data[table + 8 : table + 16] == b"\0\0\0\1\0\0\0\1"
+    data[table + 15] = 99
+    clip.write_bytes(data)
+    assert len(list(VideoReader(clip))) == 8
+    with pytest.raises(MediaError) as caught:
+        list(VideoReader(clip, keyframes=True))
+    assert caught.value.reason == "no_key_frame"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "container"),
+    [
+        ("a.mp4", {}, "mp4"),
+        ("a.mov", {}, "mov"),
+        ("a.mkv", {}, "matroska"),
+        ("a.webm", {"codec": "libvpx-vp9"}, "matroska"),
+        ("a.ts", {}, "mpegts"),
+        ("a.avi", {}, "avi"),
+        ("a.flv", {}, "flv"),
+        ("a.h264", {"container_format": "h264"}, "h264"),
+    ],
+)
+def test_facts_of_the_file(
+    name: str, options: dict[str, Any], container: str, tmp_path: Path
+) -> None:
+    clip = write_clip(tmp_path / name, 10, **options)
+    reader, _ = read(clip.rename(tmp_path / "renamed"))
+    assert reader.container == container
+    assert reader.frame_rate == pytest.approx(25.0)
+    assert reader.pix_fmt == "yuv420p"
+
+
+def test_the_container_is_known_where_there_is_no_video(tmp_path: Path) -> None:
+    reader = VideoReader(write_sound(tmp_path / "a.mkv"))
+    with pytest.raises(MediaError):
+        list(reader)
+    assert (reader.container, reader.codec, reader.frame_rate) == ("matroska", None, None)
+
+
 def reason_of(path: Path) -> str:
     with pytest.raises(MediaError) as caught:
         list(VideoReader(path))
@@ -250,6 +384,42 @@ def test_damage_anywhere_raises_nothing_else(tmp_path: Path) -> None:
         assert reader.n_decoded > 0
 
 
+def test_a_matroska_file_cut_in_its_header_is_truncated(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mkv", 5)
+    clip.write_bytes(clip.read_bytes()[:60])
+    assert reason_of(clip) == "truncated"
+
+
+@pytest.mark.parametrize(("size", "reason"), [((60000, 60000), "too_large"), ((0, 9), "corrupt")])
+def test_a_claim_of_huge_frames_is_too_large(
+    size: tuple[int, int], reason: str, tmp_path: Path
+) -> None:
+    clip = tmp_path / "a.y4m"
+    clip.write_bytes(b"YUV4MPEG2 W%d H%d F25:1 C420\nFRAME\n" % size + bytes(100))
+    assert reason_of(clip) == reason
+
+
+@pytest.mark.parametrize("keyframes", [False, True])
+def test_a_clock_set_back_is_no_early_end(keyframes: bool, tmp_path: Path) -> None:
+    times = [8000 + 40 * i for i in range(20)]
+    late = write_video(tmp_path / "a.ts", [noise(64, 64, t) for t in times], times_ms=times)
+    early = write_clip(tmp_path / "b.ts", 20, size=64)
+    late.write_bytes(late.read_bytes() + early.read_bytes())
+    reader, frames = read(late, keyframes=keyframes)
+    assert frames[-1].time_s is not None
+    assert frames[-1].time_s < 0
+    assert (reader.n_errors, reader.ends_early) == (0, False)
+
+
+def test_a_cut_packet_between_key_frames_is_an_error(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.avi", 100)
+    data = clip.read_bytes()
+    clip.write_bytes(data[: int(0.8 * len(data))])
+    reader, frames = read(clip, keyframes=True)
+    assert len(frames) > 5
+    assert reader.n_errors > 0
+
+
 def test_sound_alone_has_no_video(tmp_path: Path) -> None:
     assert reason_of(write_sound(tmp_path / "a.mp4")) == "no_video"
 
@@ -305,8 +475,11 @@ def test_names_are_only_names(tmp_path: Path) -> None:
         assert len(list(VideoReader(path))) == 3
 
 
-def test_threads_change_nothing(tmp_path: Path) -> None:
-    clip = write_clip(tmp_path / "a.mp4", 20)
-    for one, two in zip(VideoReader(clip), VideoReader(clip, threads=2), strict=True):
+@pytest.mark.parametrize("keyframes", [False, True])
+def test_threads_change_nothing(keyframes: bool, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mp4", 40, options=KEY_FRAME_CODERS["open.mkv"]["options"])
+    readers = [VideoReader(clip, keyframes=keyframes, threads=n) for n in (1, 2)]
+    for one, two in zip(*readers, strict=True):
+        assert one.index == two.index
         assert torch.equal(one.luma.pixels, two.luma.pixels)
         assert one.time_s == two.time_s
