@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Draw the pictures of the README: docs/img/report.png and docs/img/spectra.png.
 
-    python docs/pictures.py
+    python docs/pictures.py report spectra      # either or both
 
-The report is the page of a run over examples/media by the detector that ships, photographed by a
-headless Chromium (`--browser`). The spectra are those of photographs and of the same photographs
-brought back by two up-scaling networks; `recipes/photographs.py` and `recipes/third_party.py` make
-them under data/.
+The report is the first screen of the page of a run over examples/media by the detector that ships,
+photographed by a headless Chromium (Debian: `apt-get install chromium`; elsewhere `--browser`). The
+spectra are those of photographs and of the same photographs brought back by two up-scaling
+networks; `recipes/photographs.py` and `recipes/third_party.py` make them under data/.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
 from PIL import Image
+from playwright.sync_api import sync_playwright
 
 from gandetect.report import plots
 from gandetect.report.html import write_report
@@ -26,7 +26,9 @@ from gandetect.report.spectra import ProfileOptions, measure, panels
 from gandetect.screen import screen
 
 ROOT = Path(__file__).resolve().parent.parent
-WINDOW = (1100, 1660)
+# In CSS pixels, each of them SCALE pixels of the picture.
+WINDOW = {"width": 1000, "height": 1286}
+SCALE = 1.4
 CLASSES = {
     "photographs": "waifu2x_real",
     "up-scaled by waifu2x": "waifu2x",
@@ -36,13 +38,17 @@ CLASSES = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("pictures", nargs="+", choices=["report", "spectra"])
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "img")
     parser.add_argument("--third-party", type=Path, default=ROOT / "data" / "third_party")
-    parser.add_argument("--browser", default=shutil.which("chromium") or "chromium")
+    parser.add_argument("--browser", default="chromium", help="program, by name or path")
     args = parser.parse_args()
+    args.out = args.out.resolve()
     args.out.mkdir(parents=True, exist_ok=True)
-    draw_spectra(args.third_party, args.out / "spectra.png")
-    photograph_report(args.browser, args.out / "report.png")
+    if "spectra" in args.pictures:
+        draw_spectra(args.third_party, args.out / "spectra.png")
+    if "report" in args.pictures:
+        photograph_report(args.browser, args.out / "report.png")
     return 0
 
 
@@ -58,31 +64,34 @@ def draw_spectra(folder: Path, out: Path) -> None:
 
 
 def photograph_report(browser: str, out: Path) -> None:
+    program = shutil.which(browser)
+    if program is None:
+        raise SystemExit(f"there is no {browser}: install Chromium, or name yours with --browser")
+    # As a user would from the root, so that the page shows short paths.
+    os.chdir(ROOT)
     with tempfile.TemporaryDirectory() as scratch:
         db, page = Path(scratch) / "run.sqlite", Path(scratch) / "report.html"
-        screen([os.path.relpath(ROOT / "examples" / "media")], db=db)
+        screen([os.path.join("examples", "media")], db=db)
         write_report(db, page)
-        subprocess.run(
-            [
-                browser,
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--hide-scrollbars",
-                f"--window-size={WINDOW[0]},{WINDOW[1]}",
-                f"--screenshot={out}",
-                page.as_uri(),
-            ],
-            check=True,
-            capture_output=True,
-        )
+        photograph(program, page, out)
     shrink(out)
 
 
+def photograph(program: str, page: Path, out: Path) -> None:
+    """What the window shows before anybody scrolls."""
+    # No sandbox: as root, as in a container, Chromium has none, and the page is our own.
+    with sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        view = chromium.new_page(viewport=WINDOW, device_scale_factor=SCALE, color_scheme="light")
+        view.goto(page.as_uri())
+        view.screenshot(path=out)
+        chromium.close()
+
+
 def shrink(path: Path) -> None:
-    """256 colors suffice for lines and text."""
+    """Few colors suffice for lines, text and pictures in grey."""
     with Image.open(path) as image:
-        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+        image.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,9 @@ import click
 
 SUBCOMMANDS = {
     "screen": "Screen images and video for generated content.",
+    "explain": "Show why an image or a video frame got its verdict.",
+    "export": "Write results for other programs.",
+    "review": "Keep what people decided of files.",
     "fit": "Train a detector from folders, or from photographs alone.",
     "evaluate": "Measure a detector on labelled folders.",
     "profile": "Plot the mean spectral profiles of folders.",

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
 import math
-import warnings
 from pathlib import Path
 
 import click
@@ -38,9 +36,3 @@ def check_place(out: str) -> None:
         raise click.UsageError(f"{printable(out)} is a folder; give the name of a file")
     if not path.parent.is_dir():
         raise click.UsageError(f"there is no folder {printable(str(path.parent))}")
-
-
-def quiet_decoders() -> None:
-    """Pillow logs and warns of what it stumbles over in damaged files; the rows say it already."""
-    logging.getLogger("PIL").setLevel(logging.CRITICAL)
-    warnings.filterwarnings("ignore", module=r"PIL\.")

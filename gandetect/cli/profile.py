@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gandetect.cli._common import check_place, printable, quiet_decoders, require
+from gandetect.cli._common import check_place, printable, require
 
 if TYPE_CHECKING:
     from gandetect.report.spectra import ProfileOptions, Spectra
@@ -87,6 +87,8 @@ def command(
     named = _named(classes)
     _check_out(out)
     require("gandetect profile", "report", "jinja2", "matplotlib")
+    from gandetect.media.quiet import quiet_decoders
+
     quiet_decoders()
     from gandetect.report.spectra import ProfileOptions, measure
     from gandetect.screen import StoreError

@@ -115,19 +115,21 @@ def extract(images: Tensor, spec: FeatureSpec) -> Tensor:
     if spec.bands is not None:
         if height != width:
             raise ValueError(f"images of {height}x{width} given; bands need squares: crop them")
+        # In double, so that an image has the same features whatever else is in its batch: the
+        # order of the sums in a product of matrices depends on their sizes.
         parts = [
-            part @ _bands(name, height, spec, part.dtype, str(part.device))
+            part.double() @ _bands(name, height, spec, str(part.device))
             for name, part in zip(spec.projections, parts, strict=True)
         ]
-    features = torch.cat(parts, dim=1).float()
-    return features - features.mean(dim=1, keepdim=True) if spec.remove_mean else features
+    features = torch.cat(parts, dim=1).double()
+    if spec.remove_mean:
+        features -= features.mean(dim=1, keepdim=True)
+    return features.float()
 
 
 @functools.lru_cache(maxsize=64)
-def _bands(
-    projection: str, side: int, spec: FeatureSpec, dtype: torch.dtype, device: str
-) -> Tensor:
-    return band_matrix(projection, side, spec).to(device, dtype)
+def _bands(projection: str, side: int, spec: FeatureSpec, device: str) -> Tensor:
+    return band_matrix(projection, side, spec).to(device)
 
 
 @functools.lru_cache(maxsize=64)

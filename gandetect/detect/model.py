@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,11 @@ MIN_SIDE = 32
 # Features are float32 sums; implementations of one convention differ by less than this (log units).
 PROBE_TOLERANCE = 1e-2
 _CALIBRATION = ("calibration.platt", "calibration.real", "calibration.generated")
+# What a model may carry besides; see `gandetect.detect.reference` for the references.
+_VIDEO = "calibration.video"
+_REFERENCE = "reference."
+_REFERENCE_REAL = "reference.real"
+_REFERENCE_COVARIANCE = "reference.covariance"
 _METADATA_KEY = "gandetect"
 
 
@@ -38,8 +43,11 @@ class Model:
 
     `card`: what the model is, was trained on and measured at, as plain JSON values. `arrays`: the
     scorer's arrays, and `calibration.platt` (slope, intercept), `calibration.real` and
-    `calibration.generated` (sorted out-of-fold scores, one independent image each). `sha256`: of
-    the file it was loaded from or saved to, else "".
+    `calibration.generated` (sorted out-of-fold scores, one independent image each). A model may
+    also carry `calibration.video` (sorted scores of real videos), `reference.real` (3, F),
+    `reference.covariance` (F, F) and `reference.<family>` (F,), which explain a verdict and change
+    none. `sha256`: of the file it was loaded from or saved to, else "". Pickling goes through the
+    bytes of the file and its checks.
     """
 
     def __init__(
@@ -104,20 +112,45 @@ class Model:
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise ValueError(f"{path}: {size} bytes; a model file has at most {MAX_BYTES}")
-        data = path.read_bytes()
-        arrays, card, digest = _parse(data, path)
+        return cls._checked(path.read_bytes(), str(path))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, sha256: str = "") -> Model:
+        """The model whose file holds `data`, with the checks of `load`.
+
+        `sha256`: what the hash of `data` must be; "" takes any. Raises ValueError where it differs.
+        """
+        found = hashlib.sha256(data).hexdigest()
+        if sha256 not in ("", found):
+            raise ValueError(f"model bytes of SHA-256 {found} given; {sha256} was expected")
+        if len(data) > MAX_BYTES:
+            raise ValueError(f"{len(data)} bytes given; a model file has at most {MAX_BYTES}")
+        return cls._checked(data, "model bytes")
+
+    @classmethod
+    def _checked(cls, data: bytes, origin: str) -> Model:
+        """The model in `data`; `origin` names it in the ValueErrors."""
+        arrays, card, digest = _parse(data, origin)
         if digest != _digest(arrays, card):
-            raise ValueError(f"{path}: its content was changed after it was saved; get it anew")
+            raise ValueError(f"{origin}: its content was changed after it was saved; get it anew")
         try:
             return cls(arrays, card, hashlib.sha256(data).hexdigest())
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}: {error}") from error
+            raise ValueError(f"{origin}: {error}") from error
+
+    def to_bytes(self) -> bytes:
+        """The model file, the same bytes every time; what `save` writes and `from_bytes` reads."""
+        document = {"card": self.card, "content_sha256": _digest(self.arrays, self.card)}
+        # One metadata key: safetensors keeps the order of one, not of several.
+        return bytes(safetensors.torch.save(self.arrays, {_METADATA_KEY: _canonical(document)}))
+
+    def __reduce__(self) -> tuple[Callable[[bytes, str, str], Model], tuple[bytes, str, str]]:
+        data = self.to_bytes()
+        return _unpickled, (data, hashlib.sha256(data).hexdigest(), self.sha256)
 
     def save(self, path: str | Path) -> None:
         """Write the model file, the same bytes every time, and set `sha256`."""
-        document = {"card": self.card, "content_sha256": _digest(self.arrays, self.card)}
-        # One metadata key: safetensors keeps the order of one, not of several.
-        data = safetensors.torch.save(self.arrays, {_METADATA_KEY: _canonical(document)})
+        data = self.to_bytes()
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
@@ -149,7 +182,10 @@ class Model:
     def probability(self, logits: Tensor | float) -> Tensor:
         """Calibrated p(generated) of image `logits`, for classes equally frequent."""
         slope, intercept = self.arrays["calibration.platt"].tolist()
-        return torch.sigmoid(slope * torch.as_tensor(logits, dtype=torch.float32) + intercept)
+        # In float64 and then rounded: float32 kernels differ in the last bit between a value alone
+        # and the same among others.
+        exact = torch.as_tensor(logits, dtype=torch.float64)
+        return torch.sigmoid(slope * exact + intercept).float()
 
     def thresholds(
         self, fpr: float = 0.05, *, confidence: float = CONFIDENCE, certify: bool = True
@@ -191,6 +227,13 @@ class Model:
         return str(self.card["classifier"])
 
 
+def _unpickled(data: bytes, sha256: str, recorded: str) -> Model:
+    """A model from its bytes; `recorded` is the `sha256` it went by, "" where it has no file."""
+    model = Model.from_bytes(data, sha256)
+    model.sha256 = recorded
+    return model
+
+
 def _check(arrays: Mapping[str, Tensor], card: dict[str, Any]) -> None:
     """Refuse what this version cannot score as it was meant; raises ValueError."""
     version = card.get("format_version")
@@ -204,11 +247,43 @@ def _check(arrays: Mapping[str, Tensor], card: dict[str, Any]) -> None:
     if kind not in scorers.SCORERS:
         raise ValueError(f"unknown kind {kind!r}; known: {sorted(scorers.SCORERS)}")
     wanted = {*scorers.ARRAY_NAMES[kind], *_CALIBRATION, "probe"}
-    if set(arrays) != wanted:
+    optional = {name for name in arrays if name == _VIDEO or name.startswith(_REFERENCE)}
+    if set(arrays) - optional != wanted:
         raise ValueError(f"arrays {sorted(arrays)}; a {kind} model has {sorted(wanted)}")
     if not all(torch.isfinite(array).all() for array in arrays.values()):
         raise ValueError("arrays hold values that are not finite")
+    for name in sorted(optional):
+        _check_optional(name, arrays[name], arrays["probe"].numel())
+    _check_company(optional - {_VIDEO})
     _check_convention(FeatureSpec.from_dict(card["features"]), arrays["probe"])
+
+
+def _check_optional(name: str, array: Tensor, size: int) -> None:
+    """Refuse an optional array of another shape or order than its meaning wants, by ValueError."""
+    if name == _VIDEO:
+        if array.ndim != 1 or not array.is_floating_point() or (array.diff() < 0).any():
+            raise ValueError(f"{name} must be one row of scores in ascending order")
+        return
+    shapes = {_REFERENCE_REAL: (3, size), _REFERENCE_COVARIANCE: (size, size)}
+    wanted = shapes.get(name, (size,))
+    if tuple(array.shape) != wanted or not array.is_floating_point():
+        raise ValueError(f"{name} is {tuple(array.shape)} {array.dtype}; want floating {wanted}")
+    if name == _REFERENCE_REAL and (array.diff(dim=0) < 0).any():
+        raise ValueError(f"{name}: the quantiles of a feature must ascend")
+    if name == _REFERENCE_COVARIANCE and (
+        not torch.allclose(array, array.T) or torch.linalg.cholesky_ex(array.double()).info
+    ):
+        raise ValueError(f"{name} is no covariance: want symmetric and positive definite")
+
+
+def _check_company(references: set[str]) -> None:
+    """Signatures are measured from the reals and compared by the covariance: all or the reals."""
+    needed = {_REFERENCE_REAL, _REFERENCE_COVARIANCE}
+    if references and references != {_REFERENCE_REAL} and not needed < references:
+        raise ValueError(
+            f"references {sorted(references)}; signatures need {sorted(needed)}, which alone say "
+            "nothing"
+        )
 
 
 def _check_convention(spec: FeatureSpec, recorded: Tensor) -> None:
@@ -229,7 +304,7 @@ def _probe(spec: FeatureSpec) -> Tensor:
     return extract(((7 * x + 13 * y + x * y) % 256).to(torch.uint8)[None], spec)[0]
 
 
-def _parse(data: bytes, path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
+def _parse(data: bytes, origin: str) -> tuple[dict[str, Tensor], dict[str, Any], str]:
     """Arrays, card and recorded digest of a model file's bytes; ValueError where it is none."""
     try:
         arrays = safetensors.torch.load(data)
@@ -237,7 +312,7 @@ def _parse(data: bytes, path: Path) -> tuple[dict[str, Tensor], dict[str, Any], 
         document = json.loads(header["__metadata__"][_METADATA_KEY])
         return arrays, document["card"], document["content_sha256"]
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: not a gandetect model file ({error})") from error
+        raise ValueError(f"{origin}: not a gandetect model file ({error})") from error
 
 
 def _digest(arrays: Mapping[str, Tensor], card: dict[str, Any]) -> str:

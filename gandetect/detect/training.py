@@ -27,6 +27,7 @@ from gandetect.detect.features import FeatureSpec, extract
 from gandetect.detect.folds import source_folds
 from gandetect.detect.metrics import Estimate, proportion, ranking
 from gandetect.detect.model import MIN_SIDE, Model
+from gandetect.detect.reference import Examples, References, make_references
 from gandetect.detect.simulate import Pair, simulate
 from gandetect.detect.tiles import cut_tiles
 from gandetect.media import MediaError, read_luma, sniff
@@ -38,7 +39,8 @@ Progress = Callable[[str, int, int], None]
 class Sample:
     """One image: `features` (T, F) of tiles of `tile` pixels; `group` is what it stems from.
 
-    `delivery` names how it was compressed, for the error rates of the model card.
+    `delivery` names how it was compressed, for the error rates of the model card. `modes`: the
+    up-samplers that made it, in order, where the simulation knows them.
     """
 
     group: str
@@ -46,6 +48,7 @@ class Sample:
     tile: int
     features: NDArray[np.float32]
     delivery: str = "as in the files"
+    modes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -187,9 +190,9 @@ def _add_pair(
             continue
         for label, cut in enumerate(images):
             features = extract(cut, spec).numpy()
-            dataset.samples.append(
-                Sample(group, label, tile, features, _delivery(pair.delivery.quality))
-            )
+            modes = pair.modes if label else ()
+            delivery = _delivery(pair.delivery.quality)
+            dataset.samples.append(Sample(group, label, tile, features, delivery, modes))
 
 
 def _delivery(quality: int | None) -> str:
@@ -233,6 +236,7 @@ def fit_model(
     fitted = fit(samples)
     calibration = [scores[_first_of_each(samples, unit, label)] for label in (0, 1)]
     n_real, n_generated = (int((labels == label).sum()) for label in (0, 1))
+    references, worth = references_from(samples, tile, seed)
     card = {
         "training": {
             "data": dataset.manifest(),
@@ -247,6 +251,7 @@ def fit_model(
             "tile": tile,
             "error_rates": _error_rates(samples, scores),
         },
+        "reference": worth,
         **(details or {}),
     }
     model = Model.create(
@@ -254,7 +259,7 @@ def fit_model(
         classifier,
         fitted.kind,
         spec,
-        fitted.arrays,
+        {**fitted.arrays, **references.to_arrays()},
         tile=tile,
         platt=fit_platt(scores[unit], labels),
         real_scores=torch.from_numpy(calibration[0]),
@@ -276,6 +281,29 @@ def cross_fitted_scores(
         for i in test:
             scores[i] = fitted.logits(samples[i].features).mean()
     return scores
+
+
+def references_from(
+    samples: Sequence[Sample], tile: int, seed: int
+) -> tuple[References, dict[str, Any]]:
+    """What verdicts on images in tiles of `tile` pixels are explained by, and its worth."""
+    unit = [sample for sample in samples if sample.tile == tile]
+    groups = [sample.group for sample in unit]
+    examples = Examples(
+        np.stack([sample.features.mean(axis=0, dtype=np.float64) for sample in unit]),
+        groups,
+        [_last_mode(sample) for sample in unit],
+        [sample.delivery for sample in unit],
+    )
+    folds = list(source_folds([sample.label for sample in unit], groups, seed))
+    return make_references(examples, folds, tile)
+
+
+def _last_mode(sample: Sample) -> str | None:
+    """The up-sampler of the last stage, whose trace lies highest; "" for a real image."""
+    if sample.label == 0:
+        return ""
+    return sample.modes[-1] if sample.modes else None
 
 
 def _error_rates(samples: Sequence[Sample], scores: NDArray[np.float64]) -> list[dict[str, Any]]:

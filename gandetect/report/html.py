@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import heapq
-import io
 import itertools
 import json
 import math
@@ -22,9 +21,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from gandetect.media import Luma, MediaError, VideoReader, read_luma
+from gandetect.report.thumbnails import thumbnail_jpeg
+from gandetect.screen.isolation import IsolationError, isolated
+from gandetect.screen.pool import Limits, PoolError
 from gandetect.screen.store import StoreError, iter_rows, iter_skips, run_info
 
 try:
@@ -41,11 +40,12 @@ TEMPLATES = Path(__file__).parent / "templates"
 ORDER = ("generated", "inconclusive", "real", "error")
 MAX_ROWS = 1000
 MAX_ERRORS = 200
-MAX_OFFENDERS = 8
+MAX_OFFENDERS = 9
 MAX_TIMELINES = 12
-THUMBNAIL_SIDE = 220
-# A thumbnail of the most suspicious frame is worth decoding this far into a video, no further.
-THUMBNAIL_FRAMES = 2000
+# A rate per hour of video, taken from less than this, would say nothing.
+MIN_HOURS = 0.1
+# A report of nothing but hostile files is still to be written within minutes.
+THUMBNAIL_LIMITS = Limits(stall_s=30.0, total_s=30.0, memory_bytes=2 << 30)
 
 # What a machine word of a row means, for people.
 REASONS = {
@@ -65,6 +65,13 @@ REASONS = {
     "unreadable": "the file cannot be read",
     "not_found": "there is no such file",
     "not_media": "neither an image nor a video",
+    "crashed": "the decoder crashed on it, twice",
+    "timeout": "decoding took too long",
+    "memory_limit": "decoding needed too much memory",
+    "scoring_failed": "it could be decoded, but not scored",
+    "no_face": "no face found",
+    "not_significant": "above the threshold, but not among as many files (Benjamini-Hochberg)",
+    "reviewed": "decided by a person",
     "hidden": "hidden file",
     "broken_link": "link to nothing",
     "seen_before": "the same file again",
@@ -72,6 +79,12 @@ REASONS = {
     "fifo": "not a regular file (pipe)",
     "socket": "not a regular file (socket)",
     "device": "not a regular file (device)",
+}
+
+# What a person said of a verdict.
+REVIEWS = {
+    "confirmed": "confirmed by a person",
+    "false_positive": "a false alarm, says a person",
 }
 
 Row = dict[str, Any]
@@ -84,15 +97,34 @@ class Digest:
     verdicts: Counter[str] = field(default_factory=Counter)
     media: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+    reviews: Counter[str] = field(default_factory=Counter)
     logits: array[float] = field(default_factory=lambda: array("d"))
     rows: list[Row] = field(default_factory=list)
     errors: list[Row] = field(default_factory=list)
     videos: list[Row] = field(default_factory=list)
     n_frames: int = 0
+    n_judged_videos: int = 0
+    video_s: float = 0.0
+    has_p_values: bool = False
 
     @property
     def n_files(self) -> int:
         return self.verdicts.total()
+
+    @property
+    def n_judged(self) -> int:
+        return self.n_files - self.verdicts["error"]
+
+    @property
+    def video_hours(self) -> float:
+        """Of the videos whose length is known and which were judged."""
+        return self.video_s / 3600
+
+    @property
+    def groups(self) -> list[tuple[str, list[Row]]]:
+        """The listed rows by verdict, in the order in which they stand."""
+        by_verdict = itertools.groupby(self.rows, key=lambda row: row["verdict"])
+        return [(word, list(rows)) for word, rows in by_verdict]
 
     @property
     def offenders(self) -> list[Row]:
@@ -160,17 +192,27 @@ def _counted(rows: Iterable[Row], digest: Digest) -> Iterator[Row]:
         digest.verdicts[row["verdict"]] += 1
         digest.media[row["media"] or "unknown"] += 1
         digest.n_frames += row["n_frames"] or 0
+        digest.has_p_values |= row.get("p_value") is not None
+        if row.get("review"):
+            digest.reviews[row["review"]] += 1
         if row["logit"] is not None:
             digest.logits.append(row["logit"])
         if row["verdict"] == "error":
             digest.reasons[row["reason"] or "unknown"] += 1
             if len(digest.errors) < MAX_ERRORS:
                 digest.errors.append(row)
-        if row["media"] == "video" and row["logit"] is not None:
-            digest.videos.append(row)
-            if len(digest.videos) > 50 * MAX_TIMELINES:
-                digest.videos = heapq.nsmallest(MAX_TIMELINES, digest.videos, key=_rank)
+        elif row["media"] == "video":
+            _count_video(row, digest)
         yield row
+
+
+def _count_video(row: Row, digest: Digest) -> None:
+    digest.n_judged_videos += 1
+    digest.video_s += row.get("duration_s") or 0.0
+    if row["logit"] is not None:
+        digest.videos.append(row)
+        if len(digest.videos) > 50 * MAX_TIMELINES:
+            digest.videos = heapq.nsmallest(MAX_TIMELINES, digest.videos, key=_rank)
 
 
 def _rank(row: Row) -> tuple[int, float]:
@@ -217,7 +259,7 @@ def render(
     skipped: Mapping[str, int],
 ) -> str:
     """The page as text, from a run's description, its digest and the frames of what is shown."""
-    timelines = [(row, _timeline(frames.get(_key(row), []))) for row in digest.videos]
+    timelines = [(row, _timeline(info, frames.get(_key(row), []))) for row in digest.videos]
     histogram = ""
     if len(digest.logits):
         picture = plots.score_histogram(
@@ -235,6 +277,8 @@ def render(
         skipped=sorted(skipped.items(), key=lambda item: -item[1]),
         reasons=digest.reasons.most_common(),
         false_alarms=_false_alarms(info, digest),
+        alarms_per_hour=_alarms_per_hour(info, digest),
+        video_rate=None if info["fpr"] is None else _video_rate(info),
     )
 
 
@@ -254,44 +298,89 @@ def page(template: str, **values: Any) -> str:
 def thumbnail(row: Row, frames: list[Row]) -> str | None:
     """A data URI of the brightness of a file's picture (of a video, its most suspicious frame)."""
     path = row["path"] if row["path_hex"] is None else os.fsdecode(bytes.fromhex(row["path_hex"]))
+    scored = [frame for frame in frames if frame["logit"] is not None]
+    worst = max(scored, key=lambda frame: frame["logit"])["frame"] if scored else 0
+    picture = _decoded_apart(path, row["media"], worst)
+    if picture is None:
+        return None
+    return f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
+
+
+def _decoded_apart(path: str, media: str, frame: int) -> bytes | None:
+    """The thumbnail, decoded in a process that may die of the file."""
+    if not os.path.isfile(path):
+        return None
     try:
-        luma = _frame_luma(path, frames) if row["media"] == "video" else read_luma(path)
-    except (MediaError, OSError):
+        return isolated(thumbnail_jpeg, path, media, frame, limits=THUMBNAIL_LIMITS)
+    except (IsolationError, PoolError):
         return None
-    if luma is None:
-        return None
-    pixels = luma.as_uint8_range().float().clamp(0, 255).round().byte().contiguous().numpy()
-    image = Image.fromarray(pixels)
-    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=85)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _frame_luma(path: str, frames: list[Row]) -> Luma | None:
-    scored = [row for row in frames if row["logit"] is not None]
-    worst = max(scored, key=lambda row: row["logit"])["frame"] if scored else 0
-    wanted = worst if worst < THUMBNAIL_FRAMES else 0
-    return next((frame.luma for frame in VideoReader(path) if frame.index >= wanted), None)
-
-
-def _timeline(frames: list[Row]) -> Markup | None:
+def _timeline(info: Mapping[str, Any], frames: list[Row]) -> Markup | None:
     if sum(row["p_generated"] is not None for row in frames) < 2:
         return None
     picture = plots.timeline(
         [row["time_s"] for row in frames],
         [row["p_generated"] for row in frames],
         [row["verdict"] for row in frames],
+        shots=[row.get("shot") for row in frames],
+        thresholds=threshold_levels(info, frames),
     )
     return Markup(plots.inline_svg(picture))
+
+
+def threshold_levels(
+    info: Mapping[str, Any], rows: Iterable[Row]
+) -> tuple[float | None, float | None]:
+    """The thresholds (real, generated) as p(generated), None where the rows do not tell them.
+
+    A results file holds the thresholds as scores. What carries a score to p is a logistic curve,
+    and two rows on it tell which.
+    """
+    pairs = [(row["logit"], row["p_generated"]) for row in rows]
+    # Near 0 and 1 the log odds of a rounded p are anything.
+    usable = [(x, p) for x, p in pairs if x is not None and p is not None and 1e-6 < p < 1 - 1e-6]
+    if not usable:
+        return None, None
+    (low, p_low), (high, p_high) = min(usable), max(usable)
+    if low == high:
+        return None, None
+    slope = (_log_odds(p_high) - _log_odds(p_low)) / (high - low)
+
+    def level(score: float | None) -> float | None:
+        if score is None or not math.isfinite(score):
+            return None
+        odds = _log_odds(p_low) + slope * (score - low)
+        return 0.5 * (1 + math.tanh(odds / 2))
+
+    return level(info["threshold_real"]), level(info["threshold_generated"])
+
+
+def _log_odds(p: float) -> float:
+    return math.log(p / (1 - p))
 
 
 def _false_alarms(info: Mapping[str, Any], digest: Digest) -> int | None:
     """How many of these files the wanted rate lets be called generated if all of them were real."""
     if info["fpr"] is None:
         return None
-    judged = digest.n_files - digest.verdicts["error"]
-    return math.ceil(info["fpr"] * judged)
+    n_videos = digest.n_judged_videos
+    expected = info["fpr"] * (digest.n_judged - n_videos) + _video_rate(info) * n_videos
+    # Rounded, or 0.05 * 60 would be a little more than 3 and count as 4.
+    return math.ceil(round(expected, 9))
+
+
+def _video_rate(info: Mapping[str, Any]) -> float:
+    """The largest share of real videos called generated; see `gandetect.screen.verdict`."""
+    known = info.get("video_fpr")
+    return float(min(1.0, 2 * info["fpr"]) if known is None else known)
+
+
+def _alarms_per_hour(info: Mapping[str, Any], digest: Digest) -> float | None:
+    """The same of the videos, per hour of them; None where too little of their length is known."""
+    if info["fpr"] is None or digest.video_hours < MIN_HOURS:
+        return None
+    return _video_rate(info) * digest.n_judged_videos / digest.video_hours
 
 
 def visible_name(name: str) -> str:
@@ -329,6 +418,43 @@ def _size(value: int | None) -> str:
     return f"{scaled:,.1f} GB"
 
 
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} hours"
+
+
+def _small(value: float | None) -> str:
+    """A p-value: two digits that count, however small."""
+    return "" if value is None else f"{value:.2g}"
+
+
+def _plural(count: float, word: str) -> str:
+    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
+
+
+def _traits(row: Row) -> str:
+    """What a row tells of its file in a line: as much of it as is known."""
+    size = f"{row['width']:,} × {row['height']:,}" if row["width"] and row["height"] else None
+    parts = [size, row.get("container"), row["codec"]]
+    if row["media"] == "video":
+        rate, shots, worth = (row.get(key) for key in ("frame_rate", "n_shots", "n_effective"))
+        parts += [
+            _duration(row.get("duration_s")),
+            f"{rate:.4g} frames per second" if rate else None,
+            _plural(row["n_frames"], "frame") + " scored" if row["n_frames"] else None,
+            f"in {_plural(shots, 'shot')}" if shots else None,
+            f"worth {worth:.1f} independent frames" if worth is not None else None,
+        ]
+    return ", ".join(part for part in parts if part)
+
+
+def _review(word: str | None) -> str:
+    return REVIEWS.get(word, word.replace("_", " ")) if word else ""
+
+
 def _reason(word: str | None) -> str:
     if not word:
         return ""
@@ -352,10 +478,14 @@ def _card(card: Mapping[str, Any]) -> str:
 FILTERS = {
     "base": os.path.basename,
     "card": _card,
+    "duration": _duration,
     "name": visible_name,
     "number": _number,
     "p": _probability,
     "reason": _reason,
+    "review": _review,
     "size": _size,
+    "small": _small,
+    "traits": _traits,
     "when": _when,
 }

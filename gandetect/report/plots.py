@@ -7,6 +7,7 @@ is black takes the color of the surrounding page, so that one picture suits ligh
 from __future__ import annotations
 
 import io
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ SERIES_DASHES = ("-", "--", "-.", ":")
 FORMATS = ("svg", "png")
 BANDS = ("std", "percentile")
 TIMELINE_POINTS = 1500
+LEGEND_LETTERS = 40
 
 _STYLE: Any = {
     "svg.fonttype": "none",
@@ -106,8 +108,9 @@ def profile_bands(
             for i, one in enumerate(series):
                 color = SERIES_COLORS[i % len(SERIES_COLORS)]
                 dash = SERIES_DASHES[i % len(SERIES_DASHES)]
+                label = _legend_name(one.name)
                 ax.fill_between(one.frequency, one.low, one.high, color=color, alpha=0.18, lw=0)
-                ax.plot(one.frequency, one.mean, dash, color=color, lw=1.5, label=one.name)
+                ax.plot(one.frequency, one.mean, dash, color=color, lw=1.5, label=label)
             ax.set_title(name, loc="left", fontsize=9)
             ax.set_xlabel("frequency, cycles per pixel")
             ax.margins(x=0)
@@ -116,6 +119,14 @@ def profile_bands(
         if title:
             figure.suptitle(title, x=0.01, ha="left", fontsize=10)
         return _drawn(figure, image_format)
+
+
+def _legend_name(name: str) -> str:
+    """A name as a legend can show it: short, and free of what matplotlib takes for commands."""
+    text = "".join(c if c.isprintable() else "?" for c in name)
+    text = text if len(text) <= LEGEND_LETTERS else f"{text[: LEGEND_LETTERS - 1]}…"
+    # Dollars enclose formulas, and labels that begin with an underscore are left out.
+    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
 
 
 def score_histogram(
@@ -169,24 +180,33 @@ def timeline(
     p_generated: Sequence[float | None],
     verdicts: Sequence[str],
     *,
+    shots: Sequence[int | None] | None = None,
+    thresholds: tuple[float | None, float | None] = (None, None),
     image_format: str = "svg",
 ) -> bytes:
     """p(generated) of the frames of one video over time, a mark per frame shaped by its verdict.
 
     Frames without a time are placed by their order, frames without a score are left out. Long
-    videos are thinned to TIMELINE_POINTS evenly spaced frames.
+    videos are thinned to TIMELINE_POINTS evenly spaced frames. Where the number of the shot (one
+    per frame in `shots`) changes, a thin line stands between the two frames; `thresholds` are
+    dashed lines, given as p(generated).
     """
-    known = [t for t in time_s if t is not None]
-    timed = len(known) == len(time_s)
+    timed = all(t is not None for t in time_s)
+    places = [t if timed and t is not None else float(i) for i, t in enumerate(time_s)]
     rows = [
-        (time if timed and time is not None else float(i), p, word)
-        for i, (time, p, word) in enumerate(zip(time_s, p_generated, verdicts, strict=True))
+        (place, p, word)
+        for place, p, word in zip(places, p_generated, verdicts, strict=True)
         if p is not None
     ]
     rows = rows[:: max(1, -(-len(rows) // TIMELINE_POINTS))]
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(9.0, 1.9), layout="constrained")
         ax = figure.subplots()
+        for cut in _cuts(places, shots or []):
+            ax.axvline(cut, color=INK, alpha=0.3, lw=0.6)
+        for level in thresholds:
+            if level is not None:
+                ax.axhline(level, color=INK, lw=0.8, ls=(0, (4, 3)))
         ax.plot([r[0] for r in rows], [r[1] for r in rows], color=INK, alpha=0.35, lw=0.8)
         for word, color in VERDICT_COLORS.items():
             chosen = [r for r in rows if r[2] == word]
@@ -205,6 +225,12 @@ def timeline(
         if rows:
             ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
         return _drawn(figure, image_format)
+
+
+def _cuts(places: Sequence[float], shots: Sequence[int | None]) -> list[float]:
+    """Where one shot gives way to the next: halfway between the frames that are known to differ."""
+    known = [pair for pair in zip(places, shots, strict=False) if pair[1] is not None]
+    return [(a + b) / 2 for (a, one), (b, other) in itertools.pairwise(known) if one != other]
 
 
 def inline_svg(picture: bytes) -> str:

@@ -153,13 +153,14 @@ def file_profiles(
     sums: dict[str, Tensor] = {}
     count, side, reason = 0, 0, "interlaced"
     for luma in _lumas(path):
-        squares = cut(luma, cutting)
-        if squares.tiles is None:
-            reason = squares.reason or reason
+        found = cut(luma, cutting)
+        if not found.squares:
+            reason = found.reason or reason
             continue
-        side = squares.tiles.shape[-1]
-        count += len(squares.tiles)
-        for name, profile in tile_profiles(squares.tiles, options).items():
+        squares = torch.from_numpy(np.stack(found.squares))
+        side = squares.shape[-1]
+        count += len(squares)
+        for name, profile in tile_profiles(squares, options).items():
             sums[name] = sums.get(name, torch.zeros(())) + profile.double().sum(dim=0)
     if not count:
         raise MediaError(reason, f"nothing to measure: {reason.replace('_', ' ')}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 # Without .ts, which is more often source code; a transport stream is known by its content.
@@ -60,19 +60,26 @@ def find_files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Found]:
     """Every file at or below `paths`, in order.
 
     Names beginning with a dot are left out below a folder, unless named in `paths`. A path given
-    twice counts once. Links are followed; a folder is walked once, so that a link to one of its
-    parents ends there. A file with several names is found under each of them. Names keep
-    undecodable bytes as surrogates (`os.fsencode` gives the bytes back).
+    twice, or together with a folder above it, counts once. Links are followed; a folder is walked
+    once, so that a link to one of its parents ends there. A file with several names is found under
+    each of them. Names keep undecodable bytes as surrogates (`os.fsencode` gives the bytes back).
     """
     visited: set[tuple[int, int]] = set()
-    given: set[str] = set()
-    for named in paths:
-        path = os.fspath(named)
-        if path in given:
-            yield Skipped(path, "seen_before")
+    names = [os.fspath(path) for path in paths]
+    named, seen = set(names), set()
+    for name in names:
+        if name in seen:
+            yield Skipped(name, "seen_before")
             continue
-        given.add(path)
-        yield from _walk(path, visited)
+        for found in _walk(name, visited):
+            if found.path not in named or isinstance(found, Skipped):
+                yield found
+            elif found.path in seen:
+                yield Skipped(found.path, "seen_before")
+            else:
+                seen.add(found.path)
+                yield replace(found, wanted=True) if isinstance(found, Source) else found
+        seen.add(name)
 
 
 def _walk(top: str, visited: set[tuple[int, int]]) -> Iterator[Found]:

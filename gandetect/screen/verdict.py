@@ -2,33 +2,56 @@
 
 A frame's logit is the mean of the logits of its tiles. An image is its only frame. A video has
 
-    logit = median { logit(f) : f scored, tiles(f) >= max over frames g of tiles(g) / 2 }
+    logit = weighted median { logit(f) : f scored, tiles(f) >= max over frames g of tiles(g) / 2 }
+    weight(f) = 1 / (1 + (n_s - 1) rho),    n_s frames kept of the shot s of f
 
-Fades, black leaders and title cards have few tiles with texture and are left out; the median then
-needs no knowledge of shots, and one frame in two must be wrong before it is. The thresholds are
-those certified on single images: by Markov's inequality the median of a video's frames, however
-much they resemble each other, exceeds a threshold that frames exceed at rate `fpr` at a rate of at
-most 2 `fpr`, if its frames resemble the photographs of the calibration.
+Fades, black leaders and title cards have few tiles with texture and are left out. Frames of one
+shot resemble each other, by the correlation rho that `shots.shot_correlation` measures, so that a
+long shot weighs what it is worth and not what it lasts; the weights add up to the effective number
+of frames. A median needs half of the weight to be wrong before it is.
+
+Thresholds of a video come from the scores of real videos where the model carries them
+(`gandetect calibrate`). Otherwise from real images: by Markov's inequality a weighted median
+exceeds a threshold that frames exceed at rate a in at most 2 a of the videos, however much their
+frames resemble each other, if these resemble the photographs of the calibration; so a = fpr / 2,
+or the smallest rate that the photographs certify.
 
 The verdict is `generated` above the upper threshold, `real` below the lower one, and inconclusive
 
 - between them (`between_thresholds`),
 - where a video has fewer than MIN_FRAMES such frames (`few_frames`),
-- where no frame could be scored: `too_small`, `flat`, `interlaced` (the most frequent reason).
+- where no frame could be scored: `too_small`, `flat`, `interlaced`, ... (the most frequent reason).
+
+`p_value`: the share of real calibration scores, and one, at or above the logit, (1 + r) / (1 + n);
+of a video without scores of real videos twice that of its median, which is valid for any
+dependence. `significance.py` controls the false-discovery rate over many files with it.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import median
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from gandetect.detect.calibration import Thresholds
+from gandetect.detect.calibration import (
+    CONFIDENCE,
+    Thresholds,
+    allowed_exceedances,
+    smallest_certifiable_rate,
+)
+from gandetect.screen.frames import Frames
+from gandetect.screen.shots import (
+    effective_frames,
+    frame_weights,
+    shot_correlation,
+    weighted_median,
+)
 
 MIN_FRAMES = 3
 VERDICTS = ("generated", "inconclusive", "real", "error")
@@ -43,32 +66,58 @@ class Scorer(Protocol):
     tile: int
     min_side: int
 
+    @property
+    def arrays(self) -> Mapping[str, Tensor]: ...
+
     def logits(self, images: Tensor) -> Tensor: ...
 
     def probability(self, logits: Tensor | float) -> Tensor: ...
 
     def thresholds(self, fpr: float = 0.05) -> Thresholds: ...
 
-    def verdict(self, logit: float, thresholds: Thresholds) -> str: ...
 
-
-@dataclass(frozen=True)
-class Verdict:
-    """`verdict` is one of VERDICTS; `logit` and `p_generated` are None where nothing was scored."""
+class Verdict(NamedTuple):
+    """`verdict` is one of VERDICTS; the numbers are None where nothing was scored, and those of
+    shots where the file is no video."""
 
     verdict: str
     reason: str | None = None
     logit: float | None = None
     p_generated: float | None = None
+    p_value: float | None = None
+    n_scored: int = 0
+    n_shots: int | None = None
+    n_effective: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FrameScore:
-    """The mean logit of a frame's `n_tiles` tiles, or None and the reason."""
+@dataclass(frozen=True)
+class VideoThresholds:
+    """As Thresholds, for the weighted median of a video. `fpr_bound`: the largest share of real
+    videos called generated that is certified. `n_videos`: how many real videos it rests on, 0
+    where it comes from images."""
 
-    logit: float | None
-    n_tiles: int
-    reason: str | None = None
+    generated: float
+    real: float
+    fpr_bound: float
+    n_videos: int
+
+
+def video_thresholds(model: Scorer, fpr: float) -> VideoThresholds:
+    """The thresholds for videos, from real videos if the model has enough of them."""
+    images = model.thresholds(fpr)
+    videos = model.arrays.get("calibration.video")
+    if videos is not None:
+        allowed = allowed_exceedances(len(videos), fpr)
+        if allowed is not None:
+            upper = float(videos.sort().values[-1 - allowed])
+            return VideoThresholds(upper, min(images.real, upper), fpr, len(videos))
+    try:
+        upper, rate = model.thresholds(fpr / 2).generated, fpr / 2
+    except ValueError:
+        reals = model.arrays["calibration.real"]
+        upper, rate = float(reals.max()), smallest_certifiable_rate(len(reals), CONFIDENCE)
+    upper = max(upper, images.generated)
+    return VideoThresholds(upper, images.real, min(1.0, 2 * rate), 0)
 
 
 class Judge:
@@ -80,41 +129,67 @@ class Judge:
     def __init__(self, model: Scorer, fpr: float) -> None:
         self.model = model
         self.thresholds = model.thresholds(fpr)
+        self.video = video_thresholds(model, fpr)
+        self._reals = np.sort(model.arrays["calibration.real"].double().numpy())
+        videos = model.arrays.get("calibration.video")
+        self._videos = None if videos is None else np.sort(videos.double().numpy())
+        self._spread = float(self._reals.std())
 
-    def frame(self, score: FrameScore) -> Verdict:
-        """The verdict on one frame by itself."""
-        if score.logit is None:
-            return Verdict("inconclusive", score.reason)
-        return self._decide(score.logit)
+    def frames(self, frames: Frames) -> tuple[list[float | None], list[str], list[str | None]]:
+        """p(generated), verdict and reason of each frame by itself."""
+        logits = frames.logits()
+        scored = ~np.isnan(logits)
+        p = self.model.probability(torch.from_numpy(logits)).double().numpy()
+        words = np.full(len(logits), "inconclusive", dtype=object)
+        words[logits > self.thresholds.generated] = "generated"
+        words[logits < self.thresholds.real] = "real"
+        verdicts = words.tolist()
+        reasons = [
+            ("between_thresholds" if word == "inconclusive" else None) if known else reason
+            for word, known, reason in zip(verdicts, scored, frames.reasons(), strict=True)
+        ]
+        chances = [x if known else None for x, known in zip(p.tolist(), scored, strict=True)]
+        return chances, verdicts, reasons
 
-    def file(self, scores: Sequence[FrameScore], min_frames: int = 1) -> Verdict:
-        """The verdict on a file from its frames; see the module's formula."""
-        kept = trimmed(scores)
-        if not kept:
-            reasons = Counter(score.reason for score in scores)
+    def image(self, logit: float | None, p: float | None, word: str, reason: str | None) -> Verdict:
+        """The verdict on an image: that on its only frame, as `frames` gives it."""
+        if logit is None:
+            return Verdict(word, reason or "no_frames")
+        return Verdict(word, reason, logit, p, _p_value(self._reals, logit), 1)
+
+    def video_file(self, frames: Frames, min_frames: int = MIN_FRAMES) -> Verdict:
+        """The verdict on a video from its frames; see the module's formula."""
+        logits, tiles = frames.logits(), frames.tiles()
+        scored = ~np.isnan(logits)
+        n_scored = int(scored.sum())
+        if not n_scored:
+            reasons = Counter(frames.reasons())
             return Verdict("inconclusive", reasons.most_common(1)[0][0] if reasons else "no_frames")
-        verdict = self._decide(median(kept))
-        if len(kept) < min_frames:
-            return Verdict("inconclusive", "few_frames", verdict.logit, verdict.p_generated)
+        kept = scored & (2 * tiles >= tiles[scored].max())
+        values, shots = logits[kept], frames.shots()[kept]
+        rho = shot_correlation(values, shots, self._spread)
+        weights, sizes = frame_weights(shots, rho)
+        verdict = self._decide(
+            weighted_median(values, weights), self.video.generated, self.video.real
+        )._replace(n_scored=n_scored, n_shots=len(sizes), n_effective=effective_frames(sizes, rho))
+        assert verdict.logit is not None
+        verdict = verdict._replace(p_value=self._video_p_value(verdict.logit))
+        if len(values) < min_frames:
+            return verdict._replace(verdict="inconclusive", reason="few_frames")
         return verdict
 
-    def _decide(self, logit: float) -> Verdict:
-        word = self.model.verdict(logit, self.thresholds)
+    def _decide(self, logit: float, upper: float, lower: float) -> Verdict:
+        word = "generated" if logit > upper else "real" if logit < lower else "inconclusive"
         reason = "between_thresholds" if word == "inconclusive" else None
         return Verdict(word, reason, logit, float(self.model.probability(logit)))
 
-
-def frame_score(logits: Sequence[float], reason: str | None = None) -> FrameScore:
-    """The mean over tiles; a score that is no number is no score."""
-    if not logits:
-        return FrameScore(None, 0, reason)
-    mean = math.fsum(logits) / len(logits)
-    if not math.isfinite(mean):
-        return FrameScore(None, len(logits), "not_finite")
-    return FrameScore(mean, len(logits))
+    def _video_p_value(self, logit: float) -> float:
+        if self._videos is not None:
+            return _p_value(self._videos, logit)
+        return min(1.0, 2 * _p_value(self._reals, logit))
 
 
-def trimmed(scores: Sequence[FrameScore]) -> list[float]:
-    """Logits of the frames with at least half as many tiles as the fullest frame."""
-    most = max((score.n_tiles for score in scores if score.logit is not None), default=0)
-    return [s.logit for s in scores if s.logit is not None and 2 * s.n_tiles >= most]
+def _p_value(reals: NDArray[np.float64], logit: float) -> float:
+    """Of a score among `reals`, sorted, if it were one of them."""
+    above = len(reals) - int(np.searchsorted(reals, logit, side="left"))
+    return (1 + above) / (1 + len(reals))

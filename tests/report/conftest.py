@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from report_runs import RUN
-
-from gandetect.screen.store import Store
+from report_runs import write_run
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "media"))
 
@@ -27,16 +25,7 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
     numbers = itertools.count()
 
     def make(items: Iterable[Any], status: str | None = "done", skips: Iterable[str] = ()) -> Path:
-        path = tmp_path / f"run{next(numbers)}.sqlite"
-        with Store(path, RUN) as store:
-            for seq, entry in enumerate(items):
-                row, frames = entry if isinstance(entry, tuple) else (entry, [])
-                store.add_file({**row, "seq": seq}, frames)
-            for reason in skips:
-                store.add_skip("skipped", reason)
-            if status:
-                store.finish(status)
-        return path
+        return write_run(tmp_path / f"run{next(numbers)}.sqlite", items, status, skips)
 
     return make
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from report_runs import frame, item
+from report_runs import RUN, SPEC, frame, item
 
-from gandetect.report.html import MAX_ERRORS, thinned, write_report
-from gandetect.screen.store import StoreError
+from gandetect.report.html import (
+    MAX_ERRORS,
+    digested,
+    render,
+    thinned,
+    threshold_levels,
+    write_report,
+)
+from gandetect.screen.store import COLUMNS, StoreError
 
 MakeRun = Callable[..., Path]
 VOID = {"meta", "img", "br", "link", "input", "hr", "path", "use", "rect"}
@@ -53,6 +62,103 @@ def report(db: Path, **options: int) -> str:
     out = db.with_suffix(".html")
     write_report(db, out, **options)
     return out.read_text(encoding="utf-8")
+
+
+def rendered(rows: list[dict[str, Any]], frames: dict[Any, Any] | None = None) -> str:
+    """The page of rows that may hold more than the results file keeps today."""
+    rows = [{**dict.fromkeys(COLUMNS), **row} for row in rows]
+    info = {**SPEC, **RUN, "started": None, "finished": None, "status": "done", "id": 1}
+    info |= {"args": {}, "versions": {}, "model_card": {}}
+    return render(info, digested(rows), frames or {}, {})
+
+
+EXTRA = {
+    "sha256": "c0ffee" * 10 + "beef",
+    "container": "matroska",
+    "duration_s": 5000.0,
+    "frame_rate": 29.97,
+    "n_shots": 7,
+    "n_effective": 3.25,
+    "p_value": 0.00012345,
+    "review": "false_positive",
+}
+
+
+def test_what_is_known_of_a_video_is_told() -> None:
+    clip = item("a.mkv", "generated", media="video", n_frames=40, width=640, height=480, **EXTRA)
+    text = Page(rendered([clip])).text
+    for words in (
+        "640 × 480, matroska, 83.3 min, 29.97 frames per second, 40 frames scored, in 7 shots, "
+        "worth 3.2 independent frames",
+        "sha256 c0ffee",
+        "p-value 0.00012",
+        "a false alarm, says a person",
+        "1 decided by a person (1: a false alarm, says a person)",
+    ):
+        assert words in text
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    clip = item("a.mkv", "generated", media="video", n_frames=1)
+    for row in (clip, {**clip, **dict.fromkeys(EXTRA)}):
+        text = Page(rendered([row])).text
+        assert "1 frame scored" in text
+        for word in ("None", "sha256 c", "p-value", "by a person", "shots,", "worth", "per hour"):
+            assert word not in text
+
+
+def test_timeline_has_the_thresholds_and_the_cuts() -> None:
+    clip = item("a.mkv", "generated", media="video", n_frames=9)
+    frames = [
+        {"frame": i, "time_s": float(i), "logit": x, "p_generated": 1 / (1 + math.exp(-x))}
+        | {"verdict": "real", "shot": i // 3}
+        for i, x in enumerate(np.linspace(-3, 3, 9))
+    ]
+    with_all = rendered([clip], {("a.mkv", None): frames})
+    without = rendered([clip], {("a.mkv", None): [{**f, "shot": None} for f in frames]})
+    assert with_all.count("stroke-opacity: 0.3;") - without.count("stroke-opacity: 0.3;") == 2
+    # The histogram's two lines, and the timeline's two.
+    assert without.count("stroke-dasharray: 3.2,2.4") == 4
+
+
+def test_threshold_levels_are_those_of_the_model() -> None:
+    def p(x: float) -> float:
+        return 1 / (1 + math.exp(-(1.7 * x - 0.4)))
+
+    rows = [{"logit": x, "p_generated": p(x)} for x in (-2.0, 0.5, 40.0)]
+    rows.append({"logit": None, "p_generated": None})
+    info = {"threshold_real": -1.0, "threshold_generated": 2.0}
+    assert threshold_levels(info, rows) == pytest.approx((p(-1.0), p(2.0)))
+    assert threshold_levels(info, rows[2:]) == (None, None)
+    assert threshold_levels(info, [rows[0]]) == (None, None)
+    info = {"threshold_real": None, "threshold_generated": math.inf}
+    assert threshold_levels(info, rows) == (None, None)
+
+
+def test_tally_leads_to_the_rows_of_each_verdict(make_run: MakeRun) -> None:
+    rows = [item("a.jpg", "generated"), item("b.jpg"), item("c.jpg", "error", reason="corrupt")]
+    text = report(make_run(rows))
+    assert re.findall(r'<li><a href="#([^"]+)"', text) == [
+        "files-generated",
+        "files-real",
+        "errors",
+    ]
+    for target in re.findall(r'href="#([^"]+)"', text):
+        assert text.count(f'id="{target}"') == 1
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("crashed", "the decoder crashed on it, twice"),
+        ("timeout", "decoding took too long"),
+        ("memory_limit", "decoding needed too much memory"),
+        ("no_face", "no face found"),
+        ("new_word", "new word"),
+    ],
+)
+def test_reasons_are_words(make_run: MakeRun, reason: str, words: str) -> None:
+    assert words in Page(report(make_run([item("a.jpg", "error", reason=reason)]))).text
 
 
 def test_every_verdict_is_named_and_counted(make_run: MakeRun) -> None:
@@ -173,7 +279,21 @@ def test_long_videos_are_thinned_evenly_and_keep_their_peak(count: int) -> None:
 
 def test_expected_false_alarms_leave_out_errors(make_run: MakeRun) -> None:
     rows = [item(f"{i}.jpg") for i in range(100)] + [item("e", "error", reason="corrupt")] * 50
-    assert "up to about 5 of them" in Page(report(make_run(rows))).text
+    assert "up to 5 files would still be called generated." in Page(report(make_run(rows))).text
+
+
+def test_expected_false_alarms_of_videos_are_twice_those_of_images() -> None:
+    clip = item("a.mp4", media="video", duration_s=36.0)
+    text = Page(rendered([clip] * 50 + [item("b.jpg")] * 20)).text
+    # Half an hour of video: 2 * 0.05 * 50 videos, and 0.05 * 20 images.
+    assert "up to 6 files would still be called generated, about 10 per hour of video." in text
+    assert "50 videos, 20 images; 30.0 min of video judged." in text
+
+
+def test_no_rate_per_hour_from_seconds_of_video() -> None:
+    text = Page(rendered([item("a.mp4", media="video", duration_s=36.0)])).text
+    assert "up to 1 file would still be called generated." in text
+    assert "per hour" not in text
 
 
 def test_page_is_whole_or_not_at_all(make_run: MakeRun, tmp_path: Path) -> None:

@@ -49,6 +49,22 @@ def test_profile_bands_has_a_panel_per_projection() -> None:
     assert plots.profile_bands({"rows": series}, image_format="png").startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("_hidden", " _hidden"),
+        ("$\\frac{$", "$\\frac{$"),
+        ("5$ or 6$", "5$ or 6$"),
+        ("W" * 200, "W" * 39 + "…"),
+        ("line\nbreak\x1b", "line?break?"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_any_name_can_stand_in_the_legend(name: str, shown: str) -> None:
+    series = [plots.spread(name, FREQUENCY, PROFILES)]
+    assert f">{shown}</text>" in plots.profile_bands({"rows": series}).decode()
+
+
 def test_profile_bands_refuses() -> None:
     with pytest.raises(ValueError, match="no profiles"):
         plots.profile_bands({})
@@ -72,6 +88,19 @@ def test_timeline_thins_long_videos_and_skips_unscored_frames() -> None:
     picture = plots.timeline([None, 1.0], [0.2, None], ["real", "inconclusive"]).decode()
     assert ">frame</text>" in picture
     assert ">inconclusive</text>" not in picture
+
+
+def test_timeline_marks_cuts_and_thresholds() -> None:
+    def lines(shots: list[int | None], levels: tuple[float | None, float | None]) -> list[int]:
+        picture = plots.timeline(
+            [0.0, 1.0, 2.0, 3.0], [0.1] * 4, ["real"] * 4, shots=shots, thresholds=levels
+        ).decode()
+        return [picture.count("stroke-opacity: 0.3;"), picture.count("stroke-dasharray: 3.2,2.4")]
+
+    assert lines([0, 0, 0, 0], (0.1, 0.9)) == [0, 2]
+    assert lines([0, 1, 1, 2], (None, 0.9)) == [2, 1]
+    assert lines([0, None, None, 1], (None, None)) == [1, 0]
+    assert lines([], (None, None)) == [0, 0]
 
 
 def test_inline_svg_refers_to_nothing_and_takes_the_color_of_the_page() -> None:

@@ -114,7 +114,7 @@ def test_the_corpus_is_the_same_for_the_same_seed(hostile: Path, tmp_path: Path)
     names = [name for name, path in paths.items() if os.path.isfile(path) and os.access(path, 4)]
     files = [name for name in names if os.path.getsize(paths[name]) < 1 << 20]
     assert len(files) > 350
-    assert [_hash(tmp_path / name) for name in files] == [_hash(hostile / name) for name in files]
+    assert not [name for name in files if _hash(tmp_path / name) != _hash(hostile / name)]
 
 
 def _hash(path: Path) -> str:

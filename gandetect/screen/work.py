@@ -1,0 +1,139 @@
+"""What a worker does with a chunk of files: decode, cut, score in batches, and report the scores.
+
+The same function serves the processes of one machine and those of a cluster. It knows neither
+thresholds nor results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from gandetect.media.quiet import quiet_decoders
+from gandetect.screen.batches import Batcher
+from gandetect.screen.decode import DecodedFrame, FileEnd, Sampling, decode_file
+from gandetect.screen.frames import Frames
+from gandetect.screen.pool import Beat, Chunk
+from gandetect.screen.regions import CutOptions
+from gandetect.screen.sources import Skipped, Source
+
+BATCH_BYTES = 16 << 20
+
+
+class Scoring(Protocol):
+    """What a worker needs of a model."""
+
+    def logits(self, images: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class WorkSettings:
+    """Everything that decides the scores of a file. `device`: where the model runs."""
+
+    model: Any
+    sampling: Sampling
+    options: CutOptions
+    batch_size: int = 64
+    device: str = "cpu"
+
+
+@dataclass
+class Scored:
+    """The files of a chunk: of each how it ended and how many of `frames`, in their order, are
+    its own."""
+
+    ends: list[FileEnd | Skipped] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+    frames: Frames = field(default_factory=Frames)
+
+
+def prepare(settings: WorkSettings) -> Callable[[Chunk[Source], Beat], Scored]:
+    """The handler of a worker; see `gandetect.screen.pool`."""
+    torch.set_num_threads(1)
+    quiet_decoders()
+    return Worker(settings)
+
+
+class Worker:
+    """Screens chunks of files with one model."""
+
+    def __init__(self, settings: WorkSettings) -> None:
+        self._settings = settings
+        self._model: Scoring = settings.model
+        self._device = torch.device(settings.device)
+        self._scored = Scored()
+        self._batcher: Batcher[int] = Batcher(self._logits, settings.batch_size, BATCH_BYTES)
+
+    def __call__(self, chunk: Chunk[Source], beat: Beat) -> Scored:
+        """Screen the files of a chunk, one after the other; their squares share batches."""
+        self._scored = Scored()
+        self._batcher.clear()
+        for position, source in enumerate(chunk.items):
+            beat(position, 0)
+            self._screen(source, position, chunk.threads, beat)
+        beat(len(chunk.items), 0)
+        self._accept(self._batcher.flush())
+        return self._scored
+
+    def _screen(self, source: Source, position: int, threads: int, beat: Beat) -> None:
+        scored, settings = self._scored, self._settings
+        frames = scored.frames
+        first = len(frames)
+
+        def alive() -> None:
+            beat(position, len(frames) - first)
+
+        parts = decode_file(source, settings.sampling, settings.options, threads, alive)
+        for part in parts:
+            if isinstance(part, DecodedFrame):
+                self._add(part, frames)
+                alive()
+                continue
+            if isinstance(part, FileEnd) and part.status == "error":
+                # What was decoded before a fatal error is no evidence; its squares are not scored.
+                self._batcher.drop(range(first, len(frames)))
+                frames.take_back(first)
+            scored.ends.append(part)
+            scored.counts.append(len(frames) - first)
+
+    def _add(self, frame: DecodedFrame, frames: Frames) -> None:
+        position = frames.add(
+            frame.index,
+            frame.time_s,
+            frame.width,
+            frame.height,
+            frame.key_frame,
+            frame.pict_type,
+            frame.shot,
+            frame.cut.reason,
+        )
+        if frame.cut.squares:
+            self._accept(self._batcher.add(position, frame.cut.squares))
+
+    def _accept(self, scored: Iterable[tuple[int, int, float]]) -> None:
+        frames = self._scored.frames
+        for position, n_tiles, logit in scored:
+            frames.set_score(position, n_tiles, logit)
+
+    def _logits(self, squares: Tensor) -> Tensor:
+        if self._device.type != "cpu":
+            squares = squares.to(self._device, non_blocking=True)
+        return self._model.logits(squares)
+
+
+def work_here(
+    settings: WorkSettings, chunks: Iterable[Chunk[Source]]
+) -> Iterator[tuple[Chunk[Source], Scored]]:
+    """(chunk, Scored) of each chunk, in this very process: for models that cannot be sent to
+    another, and for debugging. A file that crashes its decoder takes the caller along."""
+    worker = Worker(settings)
+    for chunk in chunks:
+        yield chunk, worker(chunk, _no_beat)
+
+
+def _no_beat(position: int, steps: int) -> None:
+    """Nobody watches."""

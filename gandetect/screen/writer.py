@@ -1,0 +1,269 @@
+"""The writing side of a results file: one run at a time.
+
+All rows of a file enter in one transaction (small files several at a time), so that a killed run
+leaves whole files only, and the next one goes on from there; readers may look meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from filelock import FileLock, Timeout
+
+from gandetect.screen.frames import Frames
+from gandetect.screen.schema import (
+    FRAME_COLUMNS,
+    ITEM_COLUMNS,
+    JUDGED_COLUMNS,
+    StoreError,
+    now,
+    open_to_write,
+    store_errors,
+    text_path,
+)
+
+_MAX_DETAIL = 1000
+_MAX_WAITING = 1000
+
+
+class Known(NamedTuple):
+    """A file that is in the results already."""
+
+    id: int
+    judged: int
+    verdict: str
+    status: str
+    n_frames: int
+
+
+class FileRows(NamedTuple):
+    """A file to write: its place in the run, the values of ITEM_COLUMNS after `id`, `spec` and
+    `run`, and those of FRAME_COLUMNS for each frame. `replaces`: the item whose place it takes, in
+    earlier runs too."""
+
+    seq: int
+    item: tuple[Any, ...]
+    frames: Sequence[tuple[Any, ...]]
+    replaces: int | None = None
+
+
+def _insert(table: str, columns: Sequence[str]) -> str:
+    marks = ", ".join("?" * len(columns))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"
+
+
+_INSERT_ITEM = _insert("item", ITEM_COLUMNS)
+_INSERT_FRAME = _insert("frame", ("item", *FRAME_COLUMNS))
+_INSERT_VISIT = _insert("visit", ("run", "seq", "item"))
+_INSERT_SKIP = _insert("skip", ("run", "path", "path_hex", "reason"))
+_UPDATE_ITEM = f"UPDATE item SET {', '.join(f'{name} = ?' for name in JUDGED_COLUMNS)} WHERE id = ?"
+_FIND = (
+    "SELECT id, judged, verdict, status, n_frames FROM item "
+    "WHERE path = ? AND path_hex = ? AND size = ? AND mtime_ns = ? AND spec = ?"
+)
+
+
+class Writer:
+    """Writes one run into the results file `path`, which is made where it is missing.
+
+        with Writer("screen.sqlite", spec, run) as writer:
+            writer.add([FileRows(...)])
+            writer.finish("done")
+
+    Raises StoreError where the file is something else, another run writes to it, or the disk is
+    full.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], spec: Mapping[str, Any], run: Mapping[str, Any]
+    ) -> None:
+        """Begin a run. `spec`, `run`: the columns of these tables, less what is made here."""
+        self.path = os.fspath(path)
+        self._lock = _locked(self.path)
+        try:
+            with store_errors(self.path):
+                self._db = open_to_write(self.path)
+                try:
+                    self.spec, self.run = self._begin(spec, run)
+                    (last,) = self._db.execute("SELECT coalesce(max(id), 0) FROM item").fetchone()
+                except BaseException:
+                    self._db.close()
+                    raise
+        except BaseException:
+            self._lock.release()
+            raise
+        self._next = last + 1
+        self._has_known = last > 0
+        self._visits: list[tuple[int, int, int]] = []
+        self._skips: list[tuple[int, str, str, str]] = []
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _begin(self, spec: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[int, int]:
+        with self._db as db:
+            key = (spec["model_sha256"], spec["options"])
+            found = "SELECT id FROM spec WHERE model_sha256 = ? AND options = ?"
+            row = db.execute(found, key).fetchone()
+            if row is None:
+                db.execute(_insert("spec", tuple(spec)), [*spec.values()])
+                row = db.execute(found, key).fetchone()
+            full = {"started": now(), "status": "running", "spec": row[0], **run}
+            cursor = db.execute(_insert("run", tuple(full)), [*full.values()])
+        assert cursor.lastrowid is not None
+        return int(row[0]), cursor.lastrowid
+
+    def known(self, path: str, size: int, mtime_ns: int) -> Known | None:
+        """What is there of a file, if it was screened as it is with the same model and options."""
+        if not self._has_known:
+            return None
+        with store_errors(self.path):
+            row = self._db.execute(_FIND, (*text_path(path), size, mtime_ns, self.spec)).fetchone()
+        return None if row is None else Known(*row)
+
+    def add(self, files: Sequence[FileRows]) -> None:
+        """Write some files with all their rows, in one transaction."""
+        items, frames, visits = [], [], []
+        unused = self._next
+        for file in files:
+            number = file.replaces
+            if number is None:
+                number = unused
+                unused += 1
+            items.append((number, self.spec, self.run, *file.item))
+            frames.extend([(number, *frame) for frame in file.frames])
+            visits.append((self.run, file.seq, number))
+        with store_errors(self.path), self._db as db:
+            for file in files:
+                if file.replaces is not None:
+                    db.execute("DELETE FROM frame WHERE item = ?", (file.replaces,))
+                    db.execute("DELETE FROM item WHERE id = ?", (file.replaces,))
+            db.executemany(_INSERT_ITEM, items)
+            db.executemany(_INSERT_FRAME, frames)
+            db.executemany(_INSERT_VISIT, visits)
+            self._write_waiting()
+        self._next = unused
+        self._forget_waiting()
+
+    def visit(self, seq: int, item: int) -> None:
+        """This run covers a file that was screened before. Written with what comes next."""
+        self._visits.append((self.run, seq, item))
+        self._flush_if_many()
+
+    def skip(self, path: str, reason: str) -> None:
+        """Something that was seen and not screened. Written with what comes next."""
+        self._skips.append((self.run, *text_path(path), reason))
+        self._flush_if_many()
+
+    def judge(self, item: int, values: tuple[Any, ...], frames: Iterable[tuple[Any, ...]]) -> None:
+        """Put other conclusions in the place of an item's: JUDGED_COLUMNS without `judged`, and
+        (p_generated, verdict, reason, frame number) of each frame."""
+        with store_errors(self.path), self._db as db:
+            db.execute(_UPDATE_ITEM, (self.run, *values, item))
+            db.executemany(
+                "UPDATE frame SET p_generated = ?, verdict = ?, reason = ? "
+                "WHERE item = ? AND frame = ?",
+                ((p, verdict, reason, item, frame) for p, verdict, reason, frame in frames),
+            )
+
+    def frames_of(self, item: int) -> Frames:
+        """The stored frames of an item."""
+        columns = ", ".join(FRAME_COLUMNS[:10])
+        with store_errors(self.path):
+            rows = self._db.execute(
+                f"SELECT {columns} FROM frame WHERE item = ? ORDER BY frame", (item,)
+            )
+            frames = Frames()
+            for row in rows:
+                frames.add_scored(row)
+        return frames
+
+    def row_of(self, item: int) -> dict[str, Any]:
+        """A stored item by the names of its columns."""
+        with store_errors(self.path):
+            cursor = self._db.execute("SELECT * FROM item WHERE id = ?", (item,))
+            names = [column[0] for column in cursor.description]
+            return dict(zip(names, cursor.fetchone(), strict=True))
+
+    def run_values(self, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """(id, values) of all runs."""
+        with store_errors(self.path):
+            yield from self._db.execute(f"SELECT id, {', '.join(names)} FROM run").fetchall()
+
+    def verdicts(self) -> dict[str, int]:
+        """How many files of this run have each verdict, as they are shown."""
+        self.flush()
+        with store_errors(self.path):
+            return dict(self._db.execute("SELECT verdict, count(*) FROM files GROUP BY verdict"))
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """For work on all items at once; see `significance`."""
+        return self._db
+
+    def finish(self, status: str) -> None:
+        """Record how the run ended: done, interrupted or failed."""
+        with store_errors(self.path), self._db as db:
+            self._write_waiting()
+            db.execute(
+                "UPDATE run SET status = ?, finished = ? WHERE id = ?", (status, now(), self.run)
+            )
+        self._forget_waiting()
+
+    def close(self) -> None:
+        self._db.close()
+        self._lock.release()
+
+    def _flush_if_many(self) -> None:
+        if len(self._visits) + len(self._skips) >= _MAX_WAITING:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the visits and skips that wait."""
+        with store_errors(self.path), self._db:
+            self._write_waiting()
+        self._forget_waiting()
+
+    def _write_waiting(self) -> None:
+        self._db.executemany(_INSERT_VISIT, self._visits)
+        self._db.executemany(_INSERT_SKIP, self._skips)
+
+    def _forget_waiting(self) -> None:
+        """What waited is in the file; a transaction that fails keeps it waiting."""
+        self._visits.clear()
+        self._skips.clear()
+
+
+def fitting(value: Any) -> Any:
+    """None for an integer beyond SQLite's 64 bits: a time stamp after the year 2262, or the number
+    of frames that a damaged header claims."""
+    return None if isinstance(value, int) and not -(2**63) <= value < 2**63 else value
+
+
+def plain(text: str | None) -> str | None:
+    """What a decoder said, fit for the file: it may quote a name of any bytes, or run on."""
+    return text and text.encode(errors="backslashreplace").decode()[:_MAX_DETAIL]
+
+
+def _locked(path: str) -> FileLock:
+    """The right to write to the results file, given up when the process ends, however it ends."""
+    place = os.path.abspath(path)
+    if os.path.isdir(place):
+        raise StoreError(f"{path}: unable to open a folder; give another --db")
+    lock = FileLock(f"{place}.lock")
+    try:
+        os.stat(os.path.dirname(place))  # FileLock would make a folder that is missing.
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise StoreError(
+            f"{path}: another run is writing to it; wait for it, or give another --db"
+        ) from None
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror or error}; give another --db") from error
+    return lock
