@@ -17,6 +17,7 @@ SUBCOMMANDS = {
     "export": "Write results for other programs.",
     "review": "Keep what people decided of files.",
     "fit": "Train a detector from folders, or from photographs alone.",
+    "calibrate": "Certify the thresholds of videos on real videos.",
     "evaluate": "Measure a detector on labelled folders.",
     "profile": "Plot the mean spectral profiles of folders.",
     "bench": "Time every op against its reference on this machine.",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -34,6 +35,57 @@ Exit codes: 0 every file was screened, 1 some files could not be read in whole o
 """
 
 
+_SAMPLING = (
+    click.option(
+        "--every",
+        metavar="SECONDS",
+        type=click.FloatRange(min=0),
+        help="Score one frame of a video each SECONDS (0: every frame; closer in short clips).  "
+        "[default: 1]",
+    ),
+    click.option(
+        "--fps",
+        metavar="N",
+        type=click.FloatRange(min=0, min_open=True),
+        help="The same as --every 1/N.",
+    ),
+    click.option(
+        "--keyframes",
+        is_flag=True,
+        help="Decode key frames alone: many times faster. --every and --fps then choose among them.",
+    ),
+    click.option(
+        "--max-frames",
+        metavar="N",
+        type=click.IntRange(min=1),
+        help="At most N frames per video, spread over it.",
+    ),
+    click.option(
+        "--region",
+        type=click.Choice(["tiles", "center", "frame", "faces"]),
+        default="tiles",
+        help="Score tiles spread over the picture, one in its center, squares that cover all of "
+        "it, or its faces. The thresholds were certified on tiles.",
+    ),
+    click.option(
+        "--max-tiles",
+        metavar="N",
+        type=click.IntRange(min=1),
+        default=16,
+        help="Squares per picture.",
+    ),
+)
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def sampling_options(command: Command) -> Command:
+    """The options that decide, with the model, what a file scores."""
+    for option in reversed(_SAMPLING):
+        command = option(command)
+    return command
+
+
 @click.command(
     "screen",
     epilog=EPILOG,
@@ -54,40 +106,7 @@ Exit codes: 0 every file was screened, 1 some files could not be read in whole o
     help="Export the rows to FILE (.parquet, .jsonl or .csv), or as JSON lines to stdout (-).",
 )
 @click.option("--report", metavar="FILE.html", help="Write a report, one self-contained page.")
-@click.option(
-    "--every",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0),
-    help="Score one frame of a video each SECONDS (0: every frame; closer in short clips).  "
-    "[default: 1]",
-)
-@click.option(
-    "--fps",
-    metavar="N",
-    type=click.FloatRange(min=0, min_open=True),
-    help="The same as --every 1/N.",
-)
-@click.option(
-    "--keyframes",
-    is_flag=True,
-    help="Decode key frames alone: many times faster. With --every or --fps, one of these each.",
-)
-@click.option(
-    "--max-frames",
-    metavar="N",
-    type=click.IntRange(min=1),
-    help="At most N frames per video, spread over it.",
-)
-@click.option(
-    "--region",
-    type=click.Choice(["tiles", "center", "frame", "faces"]),
-    default="tiles",
-    help="Score tiles spread over the picture, one in its center, squares that cover all of it, or "
-    "its faces. The thresholds were certified on tiles.",
-)
-@click.option(
-    "--max-tiles", metavar="N", type=click.IntRange(min=1), default=16, help="Squares per picture."
-)
+@sampling_options
 @click.option(
     "--fpr",
     metavar="RATE",
@@ -182,7 +201,7 @@ def command(
     if options.pop("resume") and not os.path.isfile(db):
         raise click.UsageError(f"--resume: there is no results file {printable(db)}")
     run = _engine(options)
-    detector = _load_model(model, options["fpr"])
+    detector = load_model(model, options["fpr"])
     from gandetect.media.quiet import quiet_decoders
     from gandetect.screen import StoreError
     from gandetect.screen.pool import PoolError
@@ -210,7 +229,7 @@ def _engine(options: dict[str, Any]) -> Any:
     """The function to call; `options` becomes its keywords."""
     engine = options.pop("engine")
     ray_only = {name: options.pop(name) for name in ("ray_address", "parts", "shard_files")}
-    options["every"] = _interval(options.pop("every"), options.pop("fps"), options["keyframes"])
+    options["every"] = interval(options.pop("every"), options.pop("fps"), options["keyframes"])
     if options["region"] == "faces":
         require("--region faces", "faces", "cv2")
     limits = (options.pop("timeout"), options.pop("time_limit"), options.pop("memory_limit"))
@@ -230,7 +249,7 @@ def _engine(options: dict[str, Any]) -> Any:
     return screen_on_ray
 
 
-def _interval(every: float | None, fps: float | None, keyframes: bool) -> float | None:
+def interval(every: float | None, fps: float | None, keyframes: bool) -> float | None:
     """Seconds between frames, None for all of them."""
     if every is not None and fps is not None:
         raise click.UsageError("--every and --fps say the same; give one")
@@ -245,7 +264,7 @@ def _interval(every: float | None, fps: float | None, keyframes: bool) -> float 
     return seconds or None
 
 
-def _load_model(path: str | None, fpr: float) -> Model:
+def load_model(path: str | None, fpr: float) -> Model:
     """The detector, known to be able to hold the false-alarm rate."""
     from gandetect import detect
 

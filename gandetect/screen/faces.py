@@ -79,8 +79,8 @@ def _cascade() -> Any:
     try:
         import cv2
 
-        path = f"{cv2.data.haarcascades}haarcascade_frontalface_default.xml"
-        cascade = cv2.CascadeClassifier(path)
+        folder: str = getattr(cv2, "data").haarcascades  # noqa: B009 (its type stubs lack it)
+        cascade = cv2.CascadeClassifier(f"{folder}haarcascade_frontalface_default.xml")
     except (ImportError, AttributeError) as error:
         raise ImportError(
             f"region faces needs OpenCV 4 ({error}): pip install 'gandetect[faces]'"

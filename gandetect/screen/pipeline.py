@@ -11,11 +11,13 @@ two chunks per worker are under way.
 from __future__ import annotations
 
 import hashlib
+import hashlib
 import json
 import math
 import os
 import platform
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
@@ -224,7 +226,7 @@ def run_over(
 ) -> Summary:
     """Screen what was found by an engine; see `screen`. `workers`: how many files it works on at
     once. `args`: for the run's row."""
-    judge = Judge(model, fpr)
+    judge = Judge(model, fpr, options.key())
     args = {**args, "fpr": fpr, **asdict(options)}
     started = time.monotonic()
     with Writer(db, _spec_row(model, options), _run_row(judge, fpr, fdr, args)) as writer:
@@ -521,6 +523,14 @@ def _sha256(model: Scorer) -> str:
     """What tells a model that was never saved from others: the hash its file would have."""
     to_bytes = getattr(model, "to_bytes", None)
     return "" if to_bytes is None else hashlib.sha256(to_bytes()).hexdigest()
+
+
+def _content_of(model: Scorer) -> str:
+    """What tells a model apart that is not in a file; one that has no bytes is like no other."""
+    to_bytes = getattr(model, "to_bytes", None)
+    if to_bytes is None:
+        return f"unsaved-{uuid.uuid4().hex}"
+    return hashlib.sha256(to_bytes()).hexdigest()
 
 
 def _run_row(judge: Judge, fpr: float, fdr: float | None, args: dict[str, Any]) -> dict[str, Any]:

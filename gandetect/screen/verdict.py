@@ -54,6 +54,7 @@ from gandetect.screen.shots import (
 )
 
 MIN_FRAMES = 3
+VIDEO_CARD = "video_calibration"
 VERDICTS = ("generated", "inconclusive", "real", "error")
 
 
@@ -102,10 +103,18 @@ class VideoThresholds:
     n_videos: int
 
 
-def video_thresholds(model: Scorer, fpr: float) -> VideoThresholds:
-    """The thresholds for videos, from real videos if the model has enough of them."""
+def video_scores(model: Scorer, options: str) -> Tensor | None:
+    """Scores of real videos in the model, if they were sampled by the same options."""
+    if model.card.get(VIDEO_CARD, {}).get("options") != options:
+        return None
+    return model.arrays.get("calibration.video")
+
+
+def video_thresholds(model: Scorer, fpr: float, options: str = "") -> VideoThresholds:
+    """The thresholds for videos sampled by `options` (`ScreenOptions.key`), from real videos if
+    the model has enough of them."""
     images = model.thresholds(fpr)
-    videos = model.arrays.get("calibration.video")
+    videos = video_scores(model, options)
     if videos is not None:
         allowed = allowed_exceedances(len(videos), fpr)
         if allowed is not None:
@@ -126,12 +135,12 @@ class Judge:
     Raises ValueError (from the model) where its calibration cannot certify `fpr`.
     """
 
-    def __init__(self, model: Scorer, fpr: float) -> None:
+    def __init__(self, model: Scorer, fpr: float, options: str = "") -> None:
         self.model = model
         self.thresholds = model.thresholds(fpr)
-        self.video = video_thresholds(model, fpr)
+        self.video = video_thresholds(model, fpr, options)
         self._reals = np.sort(model.arrays["calibration.real"].double().numpy())
-        videos = model.arrays.get("calibration.video")
+        videos = video_scores(model, options)
         self._videos = None if videos is None else np.sort(videos.double().numpy())
         self._spread = float(self._reals.std())
 
