@@ -52,7 +52,7 @@ _SAMPLING = (
     click.option(
         "--keyframes",
         is_flag=True,
-        help="Decode key frames alone: many times faster. --every and --fps then choose among them.",
+        help="Decode key frames alone: many times faster. --every and --fps choose among them.",
     ),
     click.option(
         "--max-frames",

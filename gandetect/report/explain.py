@@ -22,12 +22,16 @@ from gandetect.detect import Model, Thresholds, cut_tiles, scorers
 from gandetect.detect.reference import MEANINGS, UNKNOWN, Likeness, References, likeness
 from gandetect.detect.tiles import MAX_TILES, usable_side
 from gandetect.media import MediaError, VideoReader, read_luma, sniff
+from gandetect.screen.isolation import IsolationError, isolated
+from gandetect.screen.pool import Limits
 
 CANDIDATES = 16
 # The map shows more tiles than the verdict rests on; more than these would be dots.
 MAP_TILES = 1024
 FEW_TILES = 4
 _TIME_TOLERANCE = 1e-6
+# A frame may lie far into a long video, and every frame before it is decoded.
+LIMITS = Limits(stall_s=900.0, total_s=900.0)
 
 DIRECTIONS = {
     "azimuthal": "all directions",
@@ -65,11 +69,11 @@ class Inputs:
     """
 
     media: str
-    plane: Tensor | None = None
+    plane: NDArray[Any] | None = None
     frame: int | None = None
     time_s: float | None = None
     facts: dict[str, Any] = field(default_factory=dict)
-    candidates: list[tuple[int, Tensor]] = field(default_factory=list)
+    candidates: list[tuple[int, NDArray[Any]]] = field(default_factory=list)
 
 
 def explain_inputs(path: str, options: InputOptions) -> Inputs:
@@ -92,8 +96,23 @@ def explain_inputs(path: str, options: InputOptions) -> Inputs:
     return inputs
 
 
-# Every decoding goes through this one name.
-_decode = explain_inputs
+def _answer(path: str, options: InputOptions) -> Inputs | MediaError:
+    """Errors as values, so that their reason comes back from another process."""
+    try:
+        return explain_inputs(path, options)
+    except MediaError as error:
+        return error
+
+
+def _decode(path: str, options: InputOptions) -> Inputs:
+    """Every decoding goes through here: in a process of its own, which a file may crash."""
+    try:
+        answer = isolated(_answer, path, options, limits=LIMITS)
+    except IsolationError as error:
+        raise MediaError(error.reason, error.detail) from error
+    if isinstance(answer, MediaError):
+        raise answer
+    return answer
 
 
 def _image_inputs(path: str, options: InputOptions) -> Inputs:
@@ -106,7 +125,7 @@ def _image_inputs(path: str, options: InputOptions) -> Inputs:
         facts = {"format": container, **facts}
     if luma.n_frames > 1:
         facts["pictures"] = luma.n_frames
-    return Inputs("image", luma.as_uint8_range().contiguous(), facts=facts)
+    return Inputs("image", luma.as_uint8_range().contiguous().numpy(), facts=facts)
 
 
 def _video_inputs(path: str, options: InputOptions) -> Inputs:
@@ -122,7 +141,7 @@ def _video_inputs(path: str, options: InputOptions) -> Inputs:
                 _add_candidate(inputs, frame.index, frame.luma.as_uint8_range(), options)
         elif _is_wanted(frame.index, frame.time_s, options):
             interlaced = frame.interlaced
-            inputs.plane = frame.luma.as_uint8_range().clone().contiguous()
+            inputs.plane = frame.luma.as_uint8_range().clone().numpy()
             inputs.frame, inputs.time_s = frame.index, frame.time_s
             break
     if interlaced and not inputs.candidates:
@@ -148,7 +167,7 @@ def _add_candidate(inputs: Inputs, index: int, plane: Tensor, options: InputOpti
         squares = cut_tiles(plane, options.tile, min_side=options.min_side)
     except ValueError:
         return
-    inputs.candidates.append((index, squares))
+    inputs.candidates.append((index, squares.numpy()))
 
 
 @dataclass(frozen=True)
@@ -327,7 +346,8 @@ def explain(
     inputs, n_frames = _decode(path, options), 0
     if inputs.plane is None:
         n_frames = len(inputs.candidates)
-        best = max(inputs.candidates, key=lambda entry: _score(model, entry[1]))[0]
+        scores = [_score(model, torch.from_numpy(squares)) for _, squares in inputs.candidates]
+        best = inputs.candidates[int(np.argmax(scores))][0]
         inputs = _decode(path, InputOptions(model.tile, model.min_side, best))
     assert inputs.plane is not None
     return _explained(path, inputs, n_frames, model, axes, thresholds)
@@ -345,8 +365,8 @@ def _explained(
     axes: list[tuple[str, float, float]],
     thresholds: Thresholds,
 ) -> Explanation:
-    plane = inputs.plane
-    assert plane is not None
+    assert inputs.plane is not None
+    plane = torch.from_numpy(inputs.plane)
     height, width = plane.shape
     everything, used, places = _cut(plane, model)
     features = model.features(everything)

@@ -11,7 +11,6 @@ two chunks per worker are under way.
 from __future__ import annotations
 
 import hashlib
-import hashlib
 import json
 import math
 import os
@@ -512,17 +511,11 @@ def _spec_row(model: Scorer, options: ScreenOptions) -> dict[str, Any]:
     features = model.card.get("features") or {}
     return {
         "model": model.name,
-        "model_sha256": model.sha256 or _sha256(model),
+        "model_sha256": model.sha256 or _content_of(model),
         "convention": str(features.get("convention", "")),
         "region": options.region,
         "options": options.key(),
     }
-
-
-def _sha256(model: Scorer) -> str:
-    """What tells a model that was never saved from others: the hash its file would have."""
-    to_bytes = getattr(model, "to_bytes", None)
-    return "" if to_bytes is None else hashlib.sha256(to_bytes()).hexdigest()
 
 
 def _content_of(model: Scorer) -> str:

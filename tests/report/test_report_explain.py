@@ -33,6 +33,7 @@ from gandetect.report.explain import (
     worth_in_words,
 )
 from gandetect.report.explain_show import explanation_page, explanation_png, headline
+from gandetect.screen.isolation import IsolationError, isolated
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "media"
 HOSTILE = '<img src=x onerror=alert(1)>"&$\\frac{$\u202e.png'
@@ -48,8 +49,15 @@ def model() -> Model:
     return load_shipped()
 
 
+@pytest.fixture(autouse=True)
+def decoded_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decode in this process, where it takes no second to start another."""
+    monkeypatch.setattr(explain_module, "isolated", lambda f, *args, limits: f(*args))
+
+
 @pytest.fixture(scope="module")
 def bridge(model: Model) -> Explanation:
+    # Before any test may change how files are decoded, so in a process of its own.
     return explain(EXAMPLES / "generated_bridge.png", model=model)
 
 
@@ -454,18 +462,32 @@ def test_decoding_is_one_function_that_another_process_can_run(tmp_path: Path) -
         copy = pickle.loads(pickle.dumps(inputs))
         assert (copy.media, copy.facts) == (inputs.media, inputs.facts)
         if inputs.plane is not None:
-            assert torch.equal(copy.plane, inputs.plane)
+            assert np.array_equal(copy.plane, inputs.plane)
         assert [n for n, _ in copy.candidates] == [n for n, _ in inputs.candidates]
     with pytest.raises(MediaError) as raised:
         call[0](str(tmp_path / "none"), options)
     assert pickle.loads(pickle.dumps(raised.value)).reason == "not_found"
 
 
-def test_every_decoding_goes_through_one_place(
+def test_decoding_happens_in_another_process(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inputs = explain_inputs(str(EXAMPLES / "real_dogs.jpg"), InputOptions(128, 32))
-    monkeypatch.setattr(explain_module, "_decode", lambda path, options: inputs)
-    one = explain(tmp_path / "not there", model=model)
-    assert one.logit == explain(tmp_path / "nor there", model=model).logit
-    assert one.width == 768
+    monkeypatch.setattr(explain_module, "isolated", isolated)
+    here = explain_inputs(str(EXAMPLES / "real_dogs.jpg"), InputOptions(128, 32))
+    there = explain_module._decode(str(EXAMPLES / "real_dogs.jpg"), InputOptions(128, 32))
+    assert np.array_equal(here.plane, there.plane)
+    with pytest.raises(MediaError) as raised:
+        explain(tmp_path / "none.png", model=model)
+    assert raised.value.reason == "not_found"
+
+
+def test_a_file_that_kills_its_decoder_is_an_error(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object, limits: object) -> None:
+        raise IsolationError("crashed", "signal 6")
+
+    monkeypatch.setattr(explain_module, "isolated", killed)
+    result = run(EXAMPLES / "real_dogs.jpg", "--json")
+    assert result.exit_code == 3
+    assert json.loads(result.stdout)["error"] == "crashed"

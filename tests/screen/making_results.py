@@ -18,8 +18,11 @@ from torch import Tensor
 from gandetect.detect.calibration import Thresholds, choose_thresholds
 from gandetect.screen.schema import FRAME_COLUMNS, ITEM_COLUMNS, text_path
 from gandetect.screen.store import iter_rows
+from gandetect.screen.verdict import VIDEO_CARD
 from gandetect.screen.writer import FileRows, Writer, plain
 
+# How the videos of a calibration were sampled.
+VIDEO_OPTIONS = "one frame a second"
 SPEC = {
     "model": "m",
     "model_sha256": "ab" * 32,
@@ -104,6 +107,7 @@ class Brightness:
         }
         if videos is not None:
             self.arrays["calibration.video"] = videos
+            self.card[VIDEO_CARD] = {"options": VIDEO_OPTIONS}
 
     def logits(self, images: Tensor) -> Tensor:
         return (images.double().mean((1, 2)) - 128) / 8

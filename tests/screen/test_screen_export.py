@@ -144,11 +144,9 @@ class Broken(io.StringIO):
         raise OSError(self.code, os.strerror(self.code))
 
 
-def test_a_full_disk_behind_a_stream_is_an_error(
-    db: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_behind_a_stream_is_an_error(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", Broken(errno.ENOSPC))
-    with pytest.raises(StoreError, match="standard output: No space left .*; free some space"):
+    with pytest.raises(StoreError, match=r"standard output: No space left .*; free some space"):
         export(db, "-")
 
 

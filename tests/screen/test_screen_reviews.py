@@ -127,9 +127,7 @@ def test_changed_content_is_not_decided(db: Path, pictures: Path) -> None:
     "options",
     [{"fpr": 0.3}, {"model": Brightness("other")}, {"fdr": 0.5}, {"again": True}, {"max_tiles": 2}],
 )
-def test_later_runs_respect_a_decision(
-    options: dict[str, Any], db: Path, pictures: Path
-) -> None:
+def test_later_runs_respect_a_decision(options: dict[str, Any], db: Path, pictures: Path) -> None:
     run(db, pictures)
     review(db, pictures / "0.png", "false_positive")
     run(db, pictures, **options)
@@ -296,9 +294,7 @@ HASH = "ab" * 32
         {"sha256": HASH, "decision": "confirmed", "decided": 7},
     ],
 )
-def test_garbage_is_refused_and_nothing_of_its_file_is_taken(
-    row: dict[str, Any], db: Path
-) -> None:
+def test_garbage_is_refused_and_nothing_of_its_file_is_taken(row: dict[str, Any], db: Path) -> None:
     write_results(db)
     good = {"sha256": "cd" * 32, "decision": "confirmed"}
     with pytest.raises(ValueError, match="no decision"):

@@ -39,9 +39,19 @@ def test_cuts_are_found() -> None:
     assert shots_of(pictures) == [0] * 5 + [1] * 5 + [2] * 5
 
 
-def test_ten_bits_are_cut_like_eight() -> None:
-    pictures = [scene(level).astype(np.uint16) << 2 for level in (40, 40, 200, 200)]
-    assert shots_of(pictures, 10) == [0, 0, 1, 1]
+@pytest.mark.parametrize("bit_depth", [10, 12, 16])
+def test_deeper_pictures_are_cut_like_those_of_eight_bits(bit_depth: int) -> None:
+    pictures = [scene(level, contrast=0.1) for level in (100, 100, 200, 200, 30)]
+    deep = [picture.astype(np.uint16) << (bit_depth - 8) for picture in pictures]
+    assert shots_of(deep, bit_depth) == shots_of(pictures) == [0, 0, 1, 1, 2]
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.25, [0, 0]), (0.5, [0, 1])])
+def test_what_two_pictures_must_not_share_for_a_cut(share: float, expected: list[int]) -> None:
+    first = np.zeros((128, 128), np.uint8)
+    second = first.copy()
+    second[: int(128 * share)] = 255
+    assert shots_of([first, second]) == expected
 
 
 def test_a_still_is_one_shot() -> None:

@@ -133,6 +133,28 @@ def test_files_of_other_runs_do_not_count(pictures: Path, tmp_path: Path) -> Non
     assert together.verdicts == alone.verdicts == {"generated": 1}
 
 
+def test_verdicts_of_files_in_other_runs_stay(pictures: Path, tmp_path: Path) -> None:
+    run(pictures, tmp_path)
+    before = [row["verdict"] for row in shown(tmp_path, 1)]
+    run(pictures / "39.png", tmp_path, fdr=1e-6)
+    changed = [
+        row["path"]
+        for row, old in zip(shown(tmp_path, 1), before, strict=True)
+        if row["verdict"] != old
+    ]
+    assert changed == [str(pictures / "39.png")]
+
+
+def test_among_fewer_files_the_same_rate_finds_more(pictures: Path, tmp_path: Path) -> None:
+    run(pictures, tmp_path, fdr=0.05)
+    missed = [row for row in files(tmp_path) if row["reason"] == "not_significant"]
+    near = min(missed, key=lambda row: row["p_value"])
+    assert near["p_value"] < 0.05
+    few = [pictures / f"{i}.png" for i in range(3)] + [Path(near["path"])]
+    screen(few, model=Brightness(), fpr=0.1, fdr=0.05, db=tmp_path / "run.sqlite", workers=0)
+    assert [row["verdict"] for row in files(tmp_path)] == ["generated"] * 4
+
+
 def test_the_rate_is_recorded(pictures: Path, tmp_path: Path) -> None:
     run(pictures / "0.png", tmp_path, fdr=0.05)
     assert run_info(tmp_path / "run.sqlite")["fdr"] == 0.05

@@ -1,4 +1,4 @@
-"""The results file: one writer, any reader, whole files whatever happens, nothing screened twice."""
+"""The results file: one writer, any reader, whole files always, nothing screened twice."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def child(script: str, *args: object) -> Iterator[subprocess.Popen[str]]:
 
 
 def answer_of_another_process(db: Path, query: str) -> str:
-    script = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchone())"
+    script = "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute(sys.argv[2]))"
     command = [sys.executable, "-I", "-c", script, str(db), query]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
@@ -234,9 +234,22 @@ def test_files_of_any_name_are_known_again(screening: Screening, tmp_path: Path)
     for name in ODD_NAMES:
         write_picture(folder / name, 0.0)
     screening(folder)
-    found = {file_path(row["path"], row["path_hex"]) for row in iter_rows(screening.db, kind="file")}
+    rows = list(iter_rows(screening.db, kind="file"))
+    found = {file_path(row["path"], row["path_hex"]) for row in rows}
     assert found == {str(folder / name) for name in ODD_NAMES}
     assert screening(folder).n_known == 3
+
+
+def test_files_that_look_alike_as_text_are_not_taken_for_each_other(
+    screening: Screening, tmp_path: Path
+) -> None:
+    folder = write_pictures(tmp_path / "odd")
+    for name in (os.fsdecode(b"caf\xe9.png"), "caf\\xe9.png"):
+        write_picture(folder / name, 0.0)
+        os.utime(folder / name, ns=(0, 0))
+    screening(folder)
+    screening(folder)
+    assert len({row["path_hex"] for row in iter_rows(screening.db, kind="file")}) == 2
 
 
 def test_any_detail_survives(db: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 import torch
-from making_results import Brightness
+from making_results import VIDEO_OPTIONS, Brightness
 
 from gandetect.detect import Model
 from gandetect.detect.calibration import allowed_exceedances, smallest_certifiable_rate
@@ -186,7 +186,7 @@ def test_without_videos_and_with_few_images_the_bound_is_what_these_certify() ->
 
 def test_with_videos_the_threshold_is_an_order_statistic_of_theirs() -> None:
     scores = torch.linspace(-6, 2, 200, dtype=torch.float64)
-    thresholds = video_thresholds(Brightness(videos=scores), 0.05)
+    thresholds = video_thresholds(Brightness(videos=scores), 0.05, VIDEO_OPTIONS)
     allowed = allowed_exceedances(200, 0.05)
     assert int((scores > thresholds.generated).sum()) == allowed
     assert (thresholds.fpr_bound, thresholds.n_videos) == (0.05, 200)
@@ -195,13 +195,25 @@ def test_with_videos_the_threshold_is_an_order_statistic_of_theirs() -> None:
 
 def test_too_few_videos_leave_it_to_the_images() -> None:
     scores = torch.linspace(-6, 2, 50, dtype=torch.float64)
-    assert video_thresholds(Brightness(videos=scores), 0.05) == video_thresholds(Brightness(), 0.05)
+    assert video_thresholds(Brightness(videos=scores), 0.05, VIDEO_OPTIONS) == video_thresholds(
+        Brightness(), 0.05
+    )
+
+
+def test_videos_that_were_sampled_otherwise_do_not_count() -> None:
+    scores = torch.linspace(-6, 2, 200, dtype=torch.float64)
+    model = Brightness(videos=scores)
+    assert video_thresholds(model, 0.05, "every frame") == video_thresholds(Brightness(), 0.05)
+    values = [
+        Judge(m, 0.05, "every frame").video_file(clip([1.0] * 3)) for m in (model, Brightness())
+    ]
+    assert values[0] == values[1]
 
 
 def test_below_the_threshold_of_videos_nothing_is_both() -> None:
     """Real videos far below the images' lower threshold."""
     scores = torch.linspace(-60, -50, 200, dtype=torch.float64)
-    thresholds = video_thresholds(Brightness(videos=scores), 0.05)
+    thresholds = video_thresholds(Brightness(videos=scores), 0.05, VIDEO_OPTIONS)
     assert thresholds.real == thresholds.generated < -50
 
 
@@ -232,7 +244,8 @@ def test_false_alarms_of_videos_stay_below_the_bound_of_images(
 def test_false_alarms_stay_below_the_rate_certified_on_videos() -> None:
     plain, rng, n = Judge(Brightness(), 0.05), np.random.default_rng(3), 2000
     calibration = [plain.video_file(frames).logit for frames in real_videos(rng, 0.5, 300)]
-    judge = Judge(Brightness(videos=torch.tensor(sorted(calibration), dtype=torch.float64)), 0.05)
+    videos = torch.tensor(sorted(calibration), dtype=torch.float64)
+    judge = Judge(Brightness(videos=videos), 0.05, VIDEO_OPTIONS)
     alarms = [judge.video_file(f).verdict == "generated" for f in real_videos(rng, 0.5, n)]
     assert judge.video.generated < plain.video.generated
     assert sum(alarms) / n <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / n)
@@ -277,7 +290,7 @@ def test_p_values_of_real_videos_are_no_smaller_than_uniform(
 
 def test_with_videos_the_p_value_of_a_video_is_its_rank_among_them() -> None:
     scores = torch.linspace(-6, 2, 99, dtype=torch.float64)
-    judge = Judge(Brightness(videos=scores), 0.05)
+    judge = Judge(Brightness(videos=scores), 0.05, VIDEO_OPTIONS)
     assert judge.video_file(clip([9.0] * 3)).p_value == pytest.approx(0.01)
     assert judge.video_file(clip([-9.0] * 3)).p_value == 1.0
 
