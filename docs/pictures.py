@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Draw the pictures of the README: docs/img/report.png and docs/img/spectra.png.
+"""Draw the pictures of the README, docs/img/report.png and docs/img/spectra.png, and take down
+what the terminal shows, docs/img/screen.txt.
 
-    python docs/pictures.py report spectra      # either or both
+    python docs/pictures.py report screen spectra      # any of them
 
 The report is the first screen of the page of a run over examples/media by the detector that ships,
 photographed by a headless Chromium (Debian: `apt-get install chromium`; elsewhere `--browser`). The
@@ -13,7 +14,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -38,7 +42,7 @@ CLASSES = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("pictures", nargs="+", choices=["report", "spectra"])
+    parser.add_argument("pictures", nargs="+", choices=["report", "screen", "spectra"])
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "img")
     parser.add_argument("--third-party", type=Path, default=ROOT / "data" / "third_party")
     parser.add_argument("--browser", default="chromium", help="program, by name or path")
@@ -47,6 +51,8 @@ def main() -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     if "spectra" in args.pictures:
         draw_spectra(args.third_party, args.out / "spectra.png")
+    if "screen" in args.pictures:
+        take_down(args.out / "screen.txt")
     if "report" in args.pictures:
         photograph_report(args.browser, args.out / "report.png")
     return 0
@@ -61,6 +67,22 @@ def draw_spectra(folder: Path, out: Path) -> None:
     series = panels(classes, options.projections)
     out.write_bytes(plots.profile_bands(series, ylabel=options.label, image_format="png"))
     shrink(out)
+
+
+def take_down(out: Path) -> None:
+    """What `gandetect screen` prints of the sample media; one of them is broken on purpose."""
+    with tempfile.TemporaryDirectory() as scratch:
+        program = [sys.executable, "-m", "gandetect", "screen", "media/"]
+        done = subprocess.run(
+            [*program, "--db", os.path.join(scratch, "screen.sqlite")],
+            cwd=ROOT / "examples", stdout=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    if done.returncode != 1:
+        raise SystemExit(f"screening ended with {done.returncode}")
+    lines = [
+        re.sub(r" frames in .*", " frames", line.rstrip()) for line in done.stdout.splitlines()
+    ]
+    out.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def photograph_report(browser: str, out: Path) -> None:

@@ -18,7 +18,7 @@ import platform
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from itertools import islice
 from typing import Any
@@ -182,7 +182,7 @@ def screen(
         if count == 0:
             yield from work_here(settings, chunks)
             return
-        with Pool(prepare, settings, count, limits) as pool:
+        with Pool(prepare, settings, count, limits_for(device, limits)) as pool:
             for outcome in pool.run(chunks):
                 yield outcome if outcome is not None else pool.steps
 
@@ -244,6 +244,11 @@ def run_over(
             summary.seconds = time.monotonic() - started
             _finish(writer, status)
     return summary
+
+
+def limits_for(device: str, limits: Limits | None) -> Limits:
+    """The limits of workers that score on `device`: CUDA maps far more memory than it uses."""
+    return replace(limits or Limits(), hard=torch.device(device).type == "cpu")
 
 
 def default_workers() -> int:

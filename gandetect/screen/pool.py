@@ -61,12 +61,14 @@ class Limits:
     """What one item may cost.
 
     stall_s: seconds without progress. total_s: seconds in all (None: any). memory_bytes: what a
-    worker may hold beyond what it has after starting (None: any).
+    worker may hold beyond what it has after starting (None: any). hard: the process is refused more
+    memory than that, and some, besides being watched; not for drivers that map more than they use.
     """
 
     stall_s: float = 60.0
     total_s: float | None = 4 * 3600.0
     memory_bytes: int | None = 4 << 30
+    hard: bool = True
 
     def __post_init__(self) -> None:
         for name in ("stall_s", "total_s", "memory_bytes"):
@@ -425,7 +427,7 @@ def confine(limits: Limits) -> None:
         libc = ctypes.CDLL(None)
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        if limits.memory_bytes is not None:
+        if limits.memory_bytes is not None and limits.hard:
             _lower(resource.RLIMIT_DATA, _data_bytes() + limits.memory_bytes + _SLACK_BYTES)
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_FSIZE, 0)

@@ -120,9 +120,7 @@ class Worker:
             frames.set_score(position, n_tiles, logit)
 
     def _logits(self, squares: Tensor) -> Tensor:
-        if self._device.type != "cpu":
-            squares = squares.to(self._device, non_blocking=True)
-        return self._model.logits(squares)
+        return self._model.logits(squares.to(self._device))
 
 
 def work_here(
