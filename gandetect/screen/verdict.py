@@ -3,18 +3,20 @@
 A frame's logit is the mean of the logits of its tiles. An image is its only frame. A video has
 
     logit = weighted median { logit(f) : f scored, tiles(f) >= max over frames g of tiles(g) / 2 }
-    weight(f) = 1 / (1 + (n_s - 1) rho),    n_s frames kept of the shot s of f
+    weight(f) = 1 / (1 + (n_s - 1) SHOT_CORRELATION),    n_s frames kept of the shot s of f
 
 Fades, black leaders and title cards have few tiles with texture and are left out. Frames of one
-shot resemble each other, by the correlation rho that `shots.shot_correlation` measures, so that a
-long shot weighs what it is worth and not what it lasts; the weights add up to the effective number
-of frames. A median needs half of the weight to be wrong before it is.
+shot resemble each other, so that a long shot weighs little more than a short one. A median needs
+half of the weight to be wrong before it is. The weights depend on the shots and never on the
+scores; a correlation measured in the very scores would let chance choose who is heard. What it is
+measured for is the effective number of frames, sum_s n_s / (1 + (n_s - 1) rho), which says how much
+evidence there is (`shots.py`).
 
 Thresholds of a video come from the scores of real videos where the model carries them
 (`gandetect calibrate`). Otherwise from real images: by Markov's inequality a weighted median
-exceeds a threshold that frames exceed at rate a in at most 2 a of the videos, however much their
-frames resemble each other, if these resemble the photographs of the calibration; so a = fpr / 2,
-or the smallest rate that the photographs certify.
+exceeds a threshold that each frame exceeds at rate a in at most 2 a of the videos, however their
+frames depend on each other, if each for itself resembles the photographs of the calibration; so
+a = fpr / 2, or the smallest rate that the photographs certify.
 
 The verdict is `generated` above the upper threshold, `real` below the lower one, and inconclusive
 
@@ -54,6 +56,8 @@ from gandetect.screen.shots import (
 )
 
 MIN_FRAMES = 3
+# Of the scores of frames of one shot, for their weights: 30 such frames count as 1.2.
+SHOT_CORRELATION = 0.8
 VIDEO_CARD = "video_calibration"
 VERDICTS = ("generated", "inconclusive", "real", "error")
 
@@ -177,7 +181,7 @@ class Judge:
         kept = scored & (2 * tiles >= tiles[scored].max())
         values, shots = logits[kept], frames.shots()[kept]
         rho = shot_correlation(values, shots, self._spread)
-        weights, sizes = frame_weights(shots, rho)
+        weights, sizes = frame_weights(shots, SHOT_CORRELATION)
         verdict = self._decide(
             weighted_median(values, weights), self.video.generated, self.video.real
         )._replace(n_scored=n_scored, n_shots=len(sizes), n_effective=effective_frames(sizes, rho))

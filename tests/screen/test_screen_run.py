@@ -172,7 +172,7 @@ def test_progress_is_told(corpus: Path, model: Model, tmp_path: Path) -> None:
     done = [progress.n_files + progress.n_skipped for progress in seen]
     assert done == sorted(done)
     assert done[-1] == len(CORPUS)
-    assert len(set(done)) > len(CORPUS) // 2
+    assert len(set(done)) >= 5
 
 
 def test_a_run_says_how_it_was_made(clips: Path, model: Model, tmp_path: Path) -> None:

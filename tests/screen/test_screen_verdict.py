@@ -14,7 +14,12 @@ from gandetect.detect import Model
 from gandetect.detect.calibration import allowed_exceedances, smallest_certifiable_rate
 from gandetect.screen.frames import Frames
 from gandetect.screen.shots import effective_frames, frame_weights, shot_correlation
-from gandetect.screen.verdict import Judge, VideoThresholds, video_thresholds
+from gandetect.screen.verdict import (
+    SHOT_CORRELATION,
+    Judge,
+    VideoThresholds,
+    video_thresholds,
+)
 
 
 @pytest.fixture(scope="module")
@@ -111,12 +116,13 @@ def test_the_formula_of_a_video(judge: Judge) -> None:
         shots = rng.integers(0, 5, n)
         logits = rng.normal(size=5)[shots] + rng.normal(size=n) * rng.uniform(0, 2)
         rho = shot_correlation(logits, shots, spread)
-        weights = np.array([1 / (1 + ((shots == s).sum() - 1) * rho) for s in shots])
+        sizes = np.array([(shots == s).sum() for s in shots])
+        weights = 1 / (1 + (sizes - 1) * SHOT_CORRELATION)
         verdict = judge.video_file(clip(logits, shots.tolist()))
         assert verdict.logit is not None
         above, below = (weights[c].sum() for c in (logits > verdict.logit, logits < verdict.logit))
         assert max(above, below) <= weights.sum() / 2 + 1e-9
-        assert verdict.n_effective == pytest.approx(weights.sum())
+        assert verdict.n_effective == pytest.approx((1 / (1 + (sizes - 1) * rho)).sum())
         assert verdict.n_shots == len(set(shots))
 
 
@@ -302,3 +308,19 @@ def test_weights_add_up_to_the_effective_frames() -> None:
         weights, sizes = frame_weights(shots, rho)
         assert weights.sum() == pytest.approx(effective_frames(sizes, rho))
         assert sorted(sizes) == sorted(np.bincount(shots)[np.bincount(shots) > 0])
+
+
+def test_chance_cannot_choose_who_is_heard(judge: Judge) -> None:
+    """Frames that exceed the threshold at the rate of the bound each, in the worst company: a long
+    shot that agrees within itself only where it exceeds, and a short one that exceeds elsewhere."""
+    threshold, rate = judge.video.generated, judge.video.fpr_bound / 2
+    rng, n = np.random.default_rng(7), 4000
+    scattered = threshold - np.linspace(1, 30, 9)
+    alarms = 0
+    for chance in rng.random(n):
+        long = np.full(9, threshold + 1) if chance < rate else scattered
+        short = threshold + (1 if rate <= chance < 2 * rate else -1)
+        frames = clip([*long, short], [0] * 9 + [1])
+        alarms += judge.video_file(frames).verdict == "generated"
+    bound = judge.video.fpr_bound
+    assert rate * n / 2 < alarms <= n * (bound + 3 * math.sqrt(bound * (1 - bound) / n))
