@@ -6,6 +6,7 @@
 # make bench           all benchmarks (quiet machine), JSON in bench/results
 # make bench-spectrum  those of the spectrum kernel, the README's table and plot from them
 # make bench-upsampling  the same of the up-sampling kernels
+# make bench-screen    screening: rates over bare decoding, memory, runs killed again and again, Ray
 # make wheel           sdist -> wheel -> a clean environment -> one op
 # make clean
 #
@@ -22,7 +23,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 NATIVE := $(wildcard csrc/*.cpp csrc/*/*.cpp csrc/*/*.h csrc/*/*.inc csrc/*/*.cuh csrc/*/*.cu)
 FORMATTED := $(NATIVE) $(wildcard tests/kernels/*.h tests/kernels/*.cpp tests/simt/*.cpp tests/simt/*.h tests/simt/*.cu tests/simt/*/*/*.h)
 
-.PHONY: demo test lint pytest cuda gpu bench bench-spectrum bench-upsampling wheel clean install
+.PHONY: demo test lint pytest cuda gpu bench bench-spectrum bench-upsampling bench-screen wheel clean install
 install: $(STAMP)
 
 $(BIN)/python:
@@ -62,9 +63,7 @@ pytest: $(STAMP)
 cuda: $(STAMP)
 	GANDETECT_EXPECT_NVCC=1 $(BIN)/python -m pytest -n $(JOBS) tests/simt tests/gpu
 
-bench: bench-spectrum bench-upsampling
-	$(BIN)/python bench/screen_memory.py --out bench/results/screen_memory.json
-	$(BIN)/python bench/table.py
+bench: bench-spectrum bench-upsampling bench-screen
 
 bench-spectrum: $(STAMP)
 	$(PIP) install -q -c constraints.txt numba
@@ -73,6 +72,14 @@ bench-spectrum: $(STAMP)
 
 bench-upsampling: $(STAMP)
 	$(BIN)/python bench/upsampling.py --json bench/results/upsampling.json
+	$(BIN)/python bench/table.py
+
+bench-screen: $(STAMP)
+	$(BIN)/python bench/screen.py --json bench/results/screen.json
+	$(BIN)/python bench/screen_memory.py --out bench/results/screen_memory.json
+	$(BIN)/python bench/screen_ray.py --json bench/results/screen_ray.json
+	$(BIN)/python bench/killing.py --engine local --out bench/results/killing.json
+	$(BIN)/python bench/killing.py --engine ray --out bench/results/killing.json
 	$(BIN)/python bench/table.py
 
 # On a machine with a GPU, in the Python that has the CUDA torch (PYTHON=...), which stays as it is.

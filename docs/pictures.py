@@ -93,7 +93,7 @@ def photograph_report(browser: str, out: Path) -> None:
     os.chdir(ROOT)
     with tempfile.TemporaryDirectory() as scratch:
         db, page = Path(scratch) / "run.sqlite", Path(scratch) / "report.html"
-        screen([os.path.join("examples", "media")], db=db)
+        screen([os.path.join("examples", "media")], db=db, every=1.0)
         write_report(db, page)
         photograph(program, page, out)
     shrink(out)
