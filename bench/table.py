@@ -392,37 +392,14 @@ def killing() -> str:
     """What came of runs that were killed again and again."""
     parts = []
     for name, found in load(RESULTS / "killing.json").items():
+        same = found["trials_with_rows_equal"], found["trials_with_each_file_once"]
+        what = ", ".join(f"{count} {kind}" for kind, count in found["killed"].items())
         parts.append(
-            f"{name}: {found['kills']} kills, {found['files']:,} files, "
-            f"{'rows equal' if found['equal'] else 'ROWS DIFFER'}"
+            f"{name}, {found['kills']} kills ({what}) in {found['trials']} runs over "
+            f"{found['files']:,} files: rows equal those of an undisturbed run in {same[0]}, each "
+            f"file there once in {same[1]}"
         )
-    return f"Killed with SIGKILL at random moments and run again ({'; '.join(parts)})."
-
-
-def detection() -> str:
-    report = load(EVALUATION)
-    rows = []
-    for row in report["rows"]:
-        if row["region"] != largest_region(report["rows"], row["generator"]):
-            continue
-        if row["quality"] == "none" or str(row["quality"]) == "75":
-            auc, low, high = row["auc"]
-            tpr = row["tpr_at_0.05"]
-            label = "none" if row["quality"] == "none" else f"JPEG {row['quality']}"
-            rows.append(
-                [
-                    f"{row['generator']}, against {row['reals']}",
-                    label,
-                    f"{auc:.2f} [{low:.2f}, {high:.2f}]",
-                    f"{tpr[0]:.2f} [{tpr[1]:.2f}, {tpr[2]:.2f}]",
-                ]
-            )
-    return rows_of(["generator", "compression", "AUC", "detected at 5 % false alarms"], rows)
-
-
-def largest_region(rows: list[dict[str, Any]], generator: str) -> Any:
-    regions = [row["region"] for row in rows if row["generator"] == generator]
-    return "whole" if "whole" in regions else max(regions)
+    return f"Killed with SIGKILL at random moments and run again. {'; '.join(parts)}."
 
 
 # What makes each block, and the file that it is made of.
@@ -432,6 +409,7 @@ FIGURES: dict[str, tuple[Callable[[], str], Path]] = {
     "spectrum": (spectrum, RESULTS / "spectrum.json"),
     "upsampling": (upsampling, RESULTS / "upsampling.json"),
     "memory": (memory, RESULTS / "screen_memory.json"),
+    "killing": (killing, RESULTS / "killing.json"),
     "detection": (detection, EVALUATION),
 }
 PLOTS = {"spectrum": draw_spectrum, "upsampling": draw_upsampling}

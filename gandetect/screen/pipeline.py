@@ -172,9 +172,9 @@ def screen(
     `error`. Raises ValueError for arguments out of range, and StoreError where the results cannot
     be written or another run writes to them. On KeyboardInterrupt the finished files stay.
     """
-    _check(batch_size, workers, fdr, device, region)
+    check_options(batch_size, workers, fdr, device, region)
     options = ScreenOptions(every, max_frames, keyframes, region, max_tiles)
-    scorer = _load(model)
+    scorer = load_scorer(model)
     settings = options.work(scorer, batch_size, device)
     count = default_workers() if workers is None else workers
 
@@ -186,7 +186,7 @@ def screen(
             for outcome in pool.run(chunks):
                 yield outcome if outcome is not None else pool.steps
 
-    names = [os.fspath(path) for path in _as_list(paths)]
+    names = path_names(paths)
     return run_over(
         find_files(names), scored, scorer, options, db=db, fpr=fpr, fdr=fdr, workers=max(1, count),
         again=again, retry_errors=retry_errors, progress=progress,
@@ -481,9 +481,11 @@ def _runs_alike(writer: Writer) -> set[int]:
     return alike | {writer.run}
 
 
-def _check(
+def check_options(
     batch_size: int, workers: int | None, fdr: float | None, device: str, region: str
 ) -> None:
+    """Raises ValueError for arguments out of range, and ImportError where a region needs more than
+    is installed."""
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size} given; at least 1 is needed")
     if workers is not None and workers < 0:
@@ -502,11 +504,14 @@ def _check(
         raise ValueError(f"device {device!r} given, but torch sees no CUDA device; use cpu")
 
 
-def _as_list(paths: Iterable[str | os.PathLike[str]]) -> list[str | os.PathLike[str]]:
-    return [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+def path_names(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> list[str]:
+    """Paths as text; one by itself is one path, not its letters."""
+    several = [paths] if isinstance(paths, str | os.PathLike) else paths
+    return [os.fspath(path) for path in several]
 
 
-def _load(model: Scorer | str | os.PathLike[str] | None) -> Scorer:
+def load_scorer(model: Scorer | str | os.PathLike[str] | None) -> Scorer:
+    """The model itself, or that of a file, or (None) the one that ships."""
     if model is None:
         return load_shipped()
     return Model.load(os.fspath(model)) if isinstance(model, str | os.PathLike) else model
