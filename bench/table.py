@@ -402,6 +402,32 @@ def killing() -> str:
     return f"Killed with SIGKILL at random moments and run again. {'; '.join(parts)}."
 
 
+def detection() -> str:
+    report = load(EVALUATION)
+    rows = []
+    for row in report["rows"]:
+        if row["region"] != largest_region(report["rows"], row["generator"]):
+            continue
+        if row["quality"] == "none" or str(row["quality"]) == "75":
+            auc, low, high = row["auc"]
+            tpr = row["tpr_at_0.05"]
+            label = "none" if row["quality"] == "none" else f"JPEG {row['quality']}"
+            rows.append(
+                [
+                    f"{row['generator']}, against {row['reals']}",
+                    label,
+                    f"{auc:.2f} [{low:.2f}, {high:.2f}]",
+                    f"{tpr[0]:.2f} [{tpr[1]:.2f}, {tpr[2]:.2f}]",
+                ]
+            )
+    return rows_of(["generator", "compression", "AUC", "detected at 5 % false alarms"], rows)
+
+
+def largest_region(rows: list[dict[str, Any]], generator: str) -> Any:
+    regions = [row["region"] for row in rows if row["generator"] == generator]
+    return "whole" if "whole" in regions else max(regions)
+
+
 # What makes each block, and the file that it is made of.
 FIGURES: dict[str, tuple[Callable[[], str], Path]] = {
     "demo": (demo, DEMO),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import sys
 from pathlib import Path
 
 import click
@@ -36,3 +37,8 @@ def check_place(out: str) -> None:
         raise click.UsageError(f"{printable(out)} is a folder; give the name of a file")
     if not path.parent.is_dir():
         raise click.UsageError(f"there is no folder {printable(str(path.parent))}")
+
+
+def on_terminal() -> bool:
+    """Whether somebody looks at standard error, which may be closed."""
+    return sys.stderr is not None and sys.stderr.isatty()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator
+
+from gandetect.cli._common import on_terminal
 
 
 @contextlib.contextmanager
@@ -14,7 +15,7 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
     from rich.progress import Progress
 
     with Progress(
-        console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
+        console=Console(stderr=True), transient=True, disable=not on_terminal()
     ) as progress:
         task = progress.add_task("starting", total=None)
 

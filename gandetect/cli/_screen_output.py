@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gandetect.cli._common import printable
+from gandetect.cli._common import on_terminal, printable
 
 if TYPE_CHECKING:
     from gandetect.detect import Model
@@ -75,6 +75,8 @@ def _print_json(summary: Summary) -> None:
         "seconds": round(summary.seconds, 3),
         "exit_code": summary.exit_code,
     }
+    if sys.stdout is None:
+        return
     write = sys.stdout.write
     write(json.dumps(head)[:-1] + ', "files": [')
     for i, row in enumerate(iter_rows(summary.db, summary.run, "file")):
@@ -165,7 +167,7 @@ def screening_bar(
     paths: tuple[str, ...], quiet: bool
 ) -> Iterator[Callable[[Progress], None] | None]:
     """A bar on standard error where that is a terminal, else nothing."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or not on_terminal():
         yield None
         return
     from rich.console import Console

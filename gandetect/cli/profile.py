@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gandetect.cli._common import check_place, printable, require
+from gandetect.cli._common import check_place, on_terminal, printable, require
 
 if TYPE_CHECKING:
     from gandetect.report.spectra import ProfileOptions, Spectra
@@ -226,7 +226,7 @@ def _exit_code(measured: list[Spectra]) -> int:
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[str], None] | None]:
     """A count on standard error where that is a terminal, else nothing."""
-    if not sys.stderr.isatty():
+    if not on_terminal():
         yield None
         return
     from rich.console import Console

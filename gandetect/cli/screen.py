@@ -211,6 +211,8 @@ def command(
         with screening_bar(paths, quiet) as progress:
             summary = run(paths, model=detector, db=db, progress=progress, **options)
         present(summary, detector, out, report, as_json, quiet)
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         click.echo(
             f"interrupted; the finished files are in {printable(db)}: run the same again to go on",
@@ -222,6 +224,13 @@ def command(
         sys.exit(3)
     except ValueError as error:
         raise click.UsageError(printable(str(error))) from error
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; the results are complete.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except OSError as error:
+        click.echo(f"Error: cannot write the output: {error.strerror}; see {db}", err=True)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(3)
     sys.exit(summary.exit_code)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -82,7 +83,10 @@ def explain_inputs(path: str, options: InputOptions) -> Inputs:
     Raises MediaError, with a reason, where there is nothing to explain.
     """
     try:
-        size = os.stat(path).st_size
+        status = os.stat(path)
+        size = status.st_size
+        if not stat.S_ISREG(status.st_mode):
+            raise MediaError("unreadable", "not a regular file")
         media = sniff(path)
         if media is None:
             message = "the file is empty" if size == 0 else "neither an image nor a video"

@@ -64,6 +64,8 @@ REASONS = {
     "no_video": "no video in the file",
     "unreadable": "the file cannot be read",
     "not_found": "there is no such file",
+    "changed": "the file changed while it was screened",
+    "own_results": "the results file of this very run",
     "not_media": "neither an image nor a video",
     "crashed": "the decoder crashed on it, twice",
     "timeout": "decoding took too long",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -128,6 +129,14 @@ def _unknown(source: Source, head: bytes, hashed: _Hasher) -> FileEnd:
     return FileEnd("error", None, "not_media", detail, sha256=_hash_of(source, hashed))
 
 
+def _check_unchanged(source: Source, file: io.BufferedReader) -> None:
+    """A file that is still being written is screened when it is done: by the next run, for which it
+    is another file."""
+    status = os.fstat(file.fileno())
+    if (status.st_size, status.st_mtime_ns) != (source.size, source.mtime_ns):
+        raise MediaError("changed", "the file changed while it was screened; run again")
+
+
 def _decode_image(
     source: Source,
     options: CutOptions,
@@ -143,6 +152,7 @@ def _decode_image(
     else:
         sha256 = hashed(file)
         luma = read_luma(source.path)
+    _check_unchanged(source, file)
     yield DecodedFrame(0, None, None, None, luma.width, luma.height, None, cut(luma, options))
     yield FileEnd(
         "ok",
@@ -174,13 +184,15 @@ def _decode_video(
         threads=threads,
     )
     failure = None
-    shots = None
+    shots, index = None, -1
     try:
         for frame in reader:
             luma = frame.luma
             shots = shots or Shots(luma.bit_depth)
+            # Times that run backwards make numbers that do, and rows are told apart by them.
+            index = max(frame.index, index + 1)
             yield DecodedFrame(
-                frame.index,
+                index,
                 frame.time_s,
                 frame.key_frame,
                 frame.pict_type,
@@ -194,7 +206,9 @@ def _decode_video(
             raise
         failure = error
     # After decoding, so that the pages are still in memory and a read error does not hide frames.
-    yield _video_end(reader, failure, hashed(file))
+    sha256 = hashed(file)
+    _check_unchanged(source, file)
+    yield _video_end(reader, failure, sha256)
 
 
 def _cut_frame(luma: Luma, interlaced: bool, options: CutOptions) -> Cut:

@@ -30,7 +30,7 @@ from gandetect.screen.decode import FileEnd, Sampling
 from gandetect.screen.frames import Frames
 from gandetect.screen.pool import Chunk, Failure, Limits, Pool, processors
 from gandetect.screen.regions import CutOptions
-from gandetect.screen.schema import UNKNOWN, StoreError, text_path
+from gandetect.screen.schema import UNKNOWN, StoreError, file_key, text_path
 from gandetect.screen.significance import keep_significant
 from gandetect.screen.sources import Found, Skipped, Source, Unreadable, find_files
 from gandetect.screen.verdict import MIN_FRAMES, Judge, Scorer, Verdict
@@ -297,7 +297,10 @@ class _Run:
     def _to_screen(self, found: Iterable[Found]) -> Iterator[Source]:
         for seq, item in enumerate(found):
             if isinstance(item, Skipped):
-                self._skip(item)
+                self._skip(seq, item)
+                continue
+            if self._writer.owns(item.path):
+                self._skip(seq, Skipped(item.path, "own_results"))
                 continue
             size, mtime_ns = _stamp(item)
             known = self._writer.known(item.path, size, mtime_ns)
@@ -355,7 +358,7 @@ class _Run:
             stop = start + count
             seq, replaces = self._under_way.pop(source.path)
             if isinstance(end, Skipped):
-                self._skip(end)
+                self._skip(seq, end)
                 continue
             part = slice(start, stop)
             frames = scored.frames.part(start, stop)
@@ -382,9 +385,10 @@ class _Run:
     ) -> tuple[Any, ...]:
         """The values of ITEM_COLUMNS after id, spec and run."""
         return (
-            *text_path(path), size, mtime_ns, end.sha256, end.media, end.container, end.codec,
-            end.width, end.height, end.duration_s, end.frame_rate, end.status, plain(end.detail),
-            end.attempts, fitting(end.n_decoded), fitting(end.n_errors), fitting(end.n_expected),
+            *text_path(path), size, mtime_ns, file_key(path, size, mtime_ns), end.sha256,
+            end.media, end.container, end.codec, end.width, end.height, end.duration_s,
+            end.frame_rate, end.status, plain(end.detail), end.attempts, fitting(end.n_decoded),
+            fitting(end.n_errors), fitting(end.n_expected),
             self._writer.run,
             *self._conclusion(end, frames, chances, words, reasons),
         )  # fmt: skip
@@ -425,8 +429,8 @@ class _Run:
         summary.video_hours += (duration_s or 0.0) / 3600
         summary.verdicts[verdict] = summary.verdicts.get(verdict, 0) + 1
 
-    def _skip(self, skipped: Skipped) -> None:
-        self._writer.skip(skipped.path, skipped.reason)
+    def _skip(self, seq: int, skipped: Skipped) -> None:
+        self._writer.skip(seq, skipped.path, skipped.reason)
         counts = self._summary.skipped
         counts[skipped.reason] = counts.get(skipped.reason, 0) + 1
         self._tell(skipped.path)
@@ -447,7 +451,7 @@ class _Run:
         )
 
 
-_VERDICT = 19
+_VERDICT = 20
 
 
 def _chunked(sources: Iterator[Source], workers: int) -> Iterator[Chunk[Source]]:

@@ -20,6 +20,7 @@ import contextlib
 import ctypes
 import multiprocessing
 import os
+import pickle
 import resource
 import signal
 import sys
@@ -29,7 +30,7 @@ import traceback
 import types
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import connection, forkserver
 from typing import Any, Generic, TypeVar
 
@@ -39,6 +40,7 @@ CHUNKS_AHEAD = 2
 CHECK_SECONDS = 0.1
 START_SECONDS = 120.0
 MAX_START_FAILURES = 3
+MAX_RETURNS = 3
 MAX_OPEN_FILES = 256
 _SLACK_BYTES = 512 << 20
 _PRELOAD = ["gandetect.screen.work", "gandetect.screen.isolation"]
@@ -80,11 +82,13 @@ class Limits:
 @dataclass(frozen=True)
 class Chunk(Generic[Item]):
     """Items for one worker; `threads`: how many of its own each may use. `attempt`: counted from
-    1; from the second on a chunk has one item."""
+    1; from the second on a chunk has one item. `returns`: how often its worker died with no item in
+    hand."""
 
     items: Sequence[Item]
     threads: int = 1
     attempt: int = 1
+    returns: int = 0
 
 
 @dataclass(frozen=True)
@@ -229,7 +233,11 @@ class Pool(Generic[Item, Payload]):
                 if chunk is None:
                     return True
                 if position >= len(self._workers):
-                    self._workers.append(self._start())
+                    started = self._start()
+                    if started is None:
+                        self._again.appendleft(chunk)
+                        return False
+                    self._workers.append(started)
                 self._give(self._workers[position], chunk)
         return False
 
@@ -285,17 +293,19 @@ class Pool(Generic[Item, Payload]):
         self._workers.remove(worker)
         worker.pipe.close()
         if not worker.ready:
-            self._start_failures += 1
-            if self._start_failures >= MAX_START_FAILURES:
-                raise PoolError(f"workers do not start ({_exit_text(worker.process.exitcode)})")
+            self._count_start_failure(_exit_text(worker.process.exitcode))
         number, position, *_ = worker.state.read()
         for key, chunk in worker.chunks.items():
             if key == number and position >= 0:
                 detail = _exit_text(worker.process.exitcode)
                 failure = worker.verdict or Failure("crashed", detail, chunk.attempt)
                 yield from self._blame(chunk, position, failure)
+            elif key == number and chunk.returns >= MAX_RETURNS:
+                # It goes with its workers, though never between two beats: each item by itself.
+                failure = Failure("crashed", _exit_text(worker.process.exitcode), chunk.attempt)
+                yield from self._blame(chunk, len(chunk.items), failure)
             else:
-                self._again.append(chunk)
+                self._again.append(replace(chunk, returns=chunk.returns + (key == number)))
 
     def _blame(
         self, chunk: Chunk[Item], position: int, failure: Failure
@@ -348,7 +358,8 @@ class Pool(Generic[Item, Payload]):
                 return Failure("memory_limit", f"needed more than {limits.memory_bytes >> 20} MB")
         return None
 
-    def _start(self) -> _Worker[Item]:
+    def _start(self) -> _Worker[Item] | None:
+        """A new worker; None where it died before it was one."""
         ours, theirs = self._context.Pipe()
         state = _State.new(self._context)
         process = self._context.Process(
@@ -359,9 +370,25 @@ class Pool(Generic[Item, Payload]):
         try:
             with _no_main_module():
                 process.start()
+        except (OSError, EOFError) as error:
+            ours.close()
+            self._count_start_failure(f"{type(error).__name__}: {error}")
+            return None
+        except AssertionError as error:
+            raise PoolError(f"{error}: give workers=0 to screen in this process") from error
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise PoolError(
+                f"the model cannot be sent to worker processes ({error}): define its class in a "
+                "module, or give workers=0 to screen in this process"
+            ) from error
         finally:
             theirs.close()
         return _Worker(process, ours, state)
+
+    def _count_start_failure(self, detail: str) -> None:
+        self._start_failures += 1
+        if self._start_failures >= MAX_START_FAILURES:
+            raise PoolError(f"workers do not start ({detail})")
 
 
 def _serve(pipe: Any, shared: Any, prepare: Any, settings: Any, limits: Limits) -> None:
@@ -389,9 +416,19 @@ def _serve(pipe: Any, shared: Any, prepare: Any, settings: Any, limits: Limits) 
             answer = ("failed", number, (state.read()[1], _reason(error), text))
         state.clear()
         try:
-            pipe.send(answer)
+            _send(pipe, answer)
         except OSError:
             return
+
+
+def _send(pipe: Any, answer: tuple[str, int, Any]) -> None:
+    """The answer, or why it cannot be sent; whose fault that is nobody knows."""
+    try:
+        data = pickle.dumps(answer, protocol=pickle.HIGHEST_PROTOCOL)
+    except Exception as error:
+        text = f"the result cannot be sent: {type(error).__name__}: {error}"
+        data = pickle.dumps(("failed", answer[1], (sys.maxsize, _reason(error), text)))
+    pipe.send_bytes(data)
 
 
 def _die_with_parent() -> None:
@@ -483,16 +520,20 @@ def _context() -> Any:
     return context
 
 
+_STARTING = threading.Lock()
+
+
 @contextlib.contextmanager
 def _no_main_module() -> Iterator[None]:
     """Hide the main module from `multiprocessing`, which would run it again in each worker: a
     script without a guard would start itself, and nothing of ours lives there."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
+    with _STARTING:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
 
 
 def processors() -> int:

@@ -40,8 +40,9 @@ def review(
     """
     if decision is not None and decision not in DECISIONS:
         raise ValueError(f"decision {decision!r} given; choose from {', '.join(DECISIONS)}")
+    sha256 = _content_now(os.fspath(path))
     with _writing(db_path) as db:
-        sha256 = _content(db, os.fspath(path))
+        sha256 = sha256 or _content_then(db, os.fspath(path))
         return _decide(db, sha256, decision, note, text_path(os.fspath(path))[0], now())
 
 
@@ -53,17 +54,21 @@ def iter_reviews(db_path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
 
 def import_reviews(db_path: str | os.PathLike[str], rows: Iterable[dict[str, Any]]) -> int:
     """Take decisions over from rows as `iter_reviews` gives them; returns how many."""
-    count = 0
+    # All of them before the first is written: they may come slowly, and runs would wait.
+    decisions = [_checked(row) for row in rows]
     with _writing(db_path) as db:
-        for row in rows:
-            sha256, decision = row.get("sha256"), row.get("decision")
-            note, path, when = row.get("note"), row.get("path"), row.get("decided")
-            texts = all(text is None or isinstance(text, str) for text in (note, path, when))
-            if str(decision) not in DECISIONS or not _is_hash(sha256) or not texts:
-                raise ValueError(f"{row!r:.200} is no decision: want sha256 and decision")
-            _decide(db, str(sha256), str(decision), note, path, when or now())
-            count += 1
-    return count
+        for sha256, decision, note, path, when in decisions:
+            _decide(db, sha256, decision, note, path, when)
+    return len(decisions)
+
+
+def _checked(row: dict[str, Any]) -> tuple[str, str, str | None, str | None, str]:
+    sha256, decision = row.get("sha256"), row.get("decision")
+    note, path, when = row.get("note"), row.get("path"), row.get("decided")
+    texts = all(text is None or isinstance(text, str) for text in (note, path, when))
+    if str(decision) not in DECISIONS or not _is_hash(sha256) or not texts:
+        raise ValueError(f"{row!r:.200} is no decision: want sha256 and decision")
+    return str(sha256), str(decision), note, path, when or now()
 
 
 def _decide(
@@ -89,14 +94,20 @@ def _decide(
     return int(count) if changed else 0
 
 
-def _content(db: sqlite3.Connection, path: str) -> str:
-    """The content of a file: as it is now, or else as it was screened last."""
-    if os.path.isfile(path):
-        with contextlib.suppress(OSError), open(path, "rb") as file:
-            digest = hashlib.sha256()
-            while block := file.read(_READ_BYTES):
-                digest.update(block)
-            return digest.hexdigest()
+def _content_now(path: str) -> str | None:
+    """The content of a file as it is; None where it cannot be read."""
+    if not os.path.isfile(path):
+        return None
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(_READ_BYTES):
+            digest.update(block)
+        return digest.hexdigest()
+    return None
+
+
+def _content_then(db: sqlite3.Connection, path: str) -> str:
+    """The content of a file as it was screened last."""
     row = db.execute(
         "SELECT sha256 FROM item WHERE path = ? AND path_hex = ? AND sha256 IS NOT NULL "
         "ORDER BY id DESC LIMIT 1",

@@ -2,7 +2,7 @@
 
     run     one row per run: model, thresholds, options, versions
     spec    what a score depends on besides the file: model, sampling, region
-    item    one row per file as it was found (path, size, time of change) and spec
+    item    one row per file as it was found (`key`: path, size, time of change) and spec
     frame   one row per scored frame of an item
     visit   which items a run covers, in the order found, screened by it or before
     skip    what a run saw and did not screen
@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import sqlite3
 import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from pathlib import Path
 
 APPLICATION_ID = 0x67616E64  # "gand"
 SCHEMA_VERSION = 2
@@ -71,9 +73,9 @@ COLUMNS: dict[str, type] = {
 
 # What screening finds of a file, and what is concluded from it; the second part can change later.
 FOUND_COLUMNS = (
-    "id", "spec", "run", "path", "path_hex", "size", "mtime_ns", "sha256", "media", "container",
-    "codec", "width", "height", "duration_s", "frame_rate", "status", "detail", "attempts",
-    "n_decoded", "n_errors", "n_expected",
+    "id", "spec", "run", "path", "path_hex", "size", "mtime_ns", "key", "sha256", "media",
+    "container", "codec", "width", "height", "duration_s", "frame_rate", "status", "detail",
+    "attempts", "n_decoded", "n_errors", "n_expected",
 )  # fmt: skip
 JUDGED_COLUMNS = (
     "judged", "verdict", "reason", "logit", "p_generated", "p_value", "n_frames", "n_shots",
@@ -107,7 +109,10 @@ def _concluded(column: str) -> str:
 
 
 # The items of runs as they are shown. Nobody can decide about a file without a score.
-SHOWN_ITEM = ", ".join(map(_concluded, ITEM_COLUMNS)) + ", review.decision AS review"
+SHOWN_ITEM = (
+    ", ".join(_concluded(column) for column in ITEM_COLUMNS if column != "key")
+    + ", review.decision AS review"
+)
 SHOWN_FROM = (
     "visit JOIN item ON item.id = visit.item "
     "LEFT JOIN review ON review.sha256 = item.sha256 AND item.verdict != 'error'"
@@ -129,13 +134,14 @@ CREATE TABLE IF NOT EXISTS spec (
 CREATE TABLE IF NOT EXISTS item (
     id INTEGER PRIMARY KEY, spec INTEGER NOT NULL REFERENCES spec,
     run INTEGER NOT NULL REFERENCES run, path TEXT NOT NULL, path_hex TEXT NOT NULL,
-    size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, sha256 TEXT, media TEXT, container TEXT,
+    size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, key BLOB NOT NULL,
+    sha256 TEXT, media TEXT, container TEXT,
     codec TEXT, width INTEGER, height INTEGER, duration_s REAL, frame_rate REAL,
     status TEXT NOT NULL, detail TEXT, attempts INTEGER, n_decoded INTEGER, n_errors INTEGER,
     n_expected INTEGER,
     judged INTEGER NOT NULL REFERENCES run, verdict TEXT NOT NULL, reason TEXT, logit REAL,
     p_generated REAL, p_value REAL, n_frames INTEGER, n_shots INTEGER, n_effective REAL,
-    UNIQUE (path, path_hex, size, mtime_ns, spec)
+    UNIQUE (key, spec)
 );
 CREATE INDEX IF NOT EXISTS item_by_content ON item (sha256);
 CREATE TABLE IF NOT EXISTS frame (
@@ -150,9 +156,10 @@ CREATE TABLE IF NOT EXISTS visit (
     PRIMARY KEY (run, seq)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS skip (
-    id INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES run,
-    path TEXT NOT NULL, path_hex TEXT NOT NULL, reason TEXT NOT NULL
-);
+    run INTEGER NOT NULL REFERENCES run, seq INTEGER NOT NULL,
+    path TEXT NOT NULL, path_hex TEXT NOT NULL, reason TEXT NOT NULL,
+    PRIMARY KEY (run, seq)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS review (
     sha256 TEXT PRIMARY KEY, decision TEXT NOT NULL, note TEXT, path TEXT, decided TEXT NOT NULL
 ) WITHOUT ROWID;
@@ -187,6 +194,13 @@ def text_path(path: str) -> tuple[str, str]:
         return raw.decode(errors="backslashreplace"), raw.hex()
 
 
+def file_key(path: str, size: int, mtime_ns: int) -> bytes:
+    """What a file is known by, 16 bytes: its place, however it is spelled, its size and the time of
+    its change."""
+    place = os.fsencode(os.path.abspath(path))
+    return hashlib.blake2b(b"%b\0%d\0%d" % (place, size, mtime_ns), digest_size=16).digest()
+
+
 def file_path(path: str, path_hex: str | None) -> str:
     """The inverse of `text_path`."""
     return os.fsdecode(bytes.fromhex(path_hex)) if path_hex else path
@@ -214,7 +228,7 @@ def opened_to_read(path: str | os.PathLike[str]) -> Iterator[sqlite3.Connection]
     name = os.fspath(path)
     if not os.path.isfile(name):
         raise StoreError(f"{name}: there is no such results file")
-    with store_errors(name), contextlib.closing(_open(name)) as db:
+    with store_errors(name), contextlib.closing(_open_to_read(name)) as db:
         _check_ours(db, name)
         db.execute("PRAGMA query_only = ON")
         db.row_factory = sqlite3.Row
@@ -247,6 +261,15 @@ def now() -> str:
 def _open(path: str) -> sqlite3.Connection:
     """By absolute path: SQLite keeps "" and ":memory:" for databases that nobody else can read."""
     return sqlite3.connect(os.path.abspath(path), timeout=_LOCK_SECONDS)
+
+
+def _open_to_read(path: str) -> sqlite3.Connection:
+    """Where nothing can be written, not even the index that readers share, the file is read as it
+    is: nobody can be writing to it."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if os.access(folder, os.W_OK) or os.path.exists(f"{path}-wal"):
+        return _open(path)
+    return sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro&immutable=1", uri=True)
 
 
 def _write_ahead(db: sqlite3.Connection) -> None:

@@ -66,20 +66,23 @@ def find_files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Found]:
     """
     visited: set[tuple[int, int]] = set()
     names = [os.fspath(path) for path in paths]
-    named, seen = set(names), set()
+    # However it is spelled; a path by itself can only be found once.
+    named = {os.path.abspath(name) for name in names} if len(names) > 1 else set()
+    seen: set[str] = set()
     for name in names:
-        if name in seen:
+        if os.path.abspath(name) in seen:
             yield Skipped(name, "seen_before")
             continue
         for found in _walk(name, visited):
-            if found.path not in named or isinstance(found, Skipped):
+            place = os.path.abspath(found.path) if named else ""
+            if place not in named or isinstance(found, Skipped):
                 yield found
-            elif found.path in seen:
+            elif place in seen:
                 yield Skipped(found.path, "seen_before")
             else:
-                seen.add(found.path)
+                seen.add(place)
                 yield replace(found, wanted=True) if isinstance(found, Source) else found
-        seen.add(name)
+        seen.add(os.path.abspath(name))
 
 
 def _walk(top: str, visited: set[tuple[int, int]]) -> Iterator[Found]:

@@ -80,7 +80,7 @@ def iter_skips(path: str | os.PathLike[str], run: int | None = None) -> Iterator
     with opened_to_read(path) as db:
         found = db.execute(
             "SELECT path, nullif(path_hex, '') AS path_hex, reason FROM skip WHERE run = ? "
-            "ORDER BY id",
+            "ORDER BY seq",
             (_run_id(db, run),),
         )
         yield from map(dict, found)

@@ -19,6 +19,7 @@ from gandetect.screen.schema import (
     ITEM_COLUMNS,
     JUDGED_COLUMNS,
     StoreError,
+    file_key,
     now,
     open_to_write,
     store_errors,
@@ -27,6 +28,7 @@ from gandetect.screen.schema import (
 
 _MAX_DETAIL = 1000
 _MAX_WAITING = 1000
+_BESIDE = ("", "-wal", "-shm", "-journal", ".lock")
 
 
 class Known(NamedTuple):
@@ -50,20 +52,19 @@ class FileRows(NamedTuple):
     replaces: int | None = None
 
 
-def _insert(table: str, columns: Sequence[str]) -> str:
+def _insert(table: str, columns: Sequence[str], conflict: str = "") -> str:
     marks = ", ".join("?" * len(columns))
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"
+    return f"INSERT {conflict}INTO {table} ({', '.join(columns)}) VALUES ({marks})"
 
 
 _INSERT_ITEM = _insert("item", ITEM_COLUMNS)
 _INSERT_FRAME = _insert("frame", ("item", *FRAME_COLUMNS))
-_INSERT_VISIT = _insert("visit", ("run", "seq", "item"))
-_INSERT_SKIP = _insert("skip", ("run", "path", "path_hex", "reason"))
+# An interrupt may come between a transaction and the note that it is done: what it wrote is then
+# written again, and must not be there twice.
+_INSERT_VISIT = _insert("visit", ("run", "seq", "item"), "OR IGNORE ")
+_INSERT_SKIP = _insert("skip", ("run", "seq", "path", "path_hex", "reason"), "OR IGNORE ")
 _UPDATE_ITEM = f"UPDATE item SET {', '.join(f'{name} = ?' for name in JUDGED_COLUMNS)} WHERE id = ?"
-_FIND = (
-    "SELECT id, judged, verdict, status, n_frames FROM item "
-    "WHERE path = ? AND path_hex = ? AND size = ? AND mtime_ns = ? AND spec = ?"
-)
+_FIND = "SELECT id, judged, verdict, status, n_frames FROM item WHERE key = ? AND spec = ?"
 
 
 class Writer:
@@ -95,16 +96,29 @@ class Writer:
         except BaseException:
             self._lock.release()
             raise
+        place = os.path.realpath(self.path)
+        self._folder, self._name = os.path.dirname(place), os.path.basename(place)
         self._next = last + 1
         self._has_known = last > 0
         self._visits: list[tuple[int, int, int]] = []
-        self._skips: list[tuple[int, str, str, str]] = []
+        self._skips: list[tuple[int, int, str, str, str]] = []
 
     def __enter__(self) -> Writer:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def owns(self, path: str) -> bool:
+        """Whether this is the results file or one of those beside it. Opening these and closing
+        them again would take its locks from SQLite."""
+        name = os.path.basename(path)
+        if not name.startswith(self._name) or name[len(self._name) :] not in _BESIDE:
+            return False
+        try:
+            return os.path.samefile(os.path.dirname(path) or ".", self._folder)
+        except OSError:
+            return False
 
     def _begin(self, spec: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[int, int]:
         with self._db as db:
@@ -124,7 +138,7 @@ class Writer:
         if not self._has_known:
             return None
         with store_errors(self.path):
-            row = self._db.execute(_FIND, (*text_path(path), size, mtime_ns, self.spec)).fetchone()
+            row = self._db.execute(_FIND, (file_key(path, size, mtime_ns), self.spec)).fetchone()
         return None if row is None else Known(*row)
 
     def add(self, files: Sequence[FileRows]) -> None:
@@ -156,9 +170,9 @@ class Writer:
         self._visits.append((self.run, seq, item))
         self._flush_if_many()
 
-    def skip(self, path: str, reason: str) -> None:
+    def skip(self, seq: int, path: str, reason: str) -> None:
         """Something that was seen and not screened. Written with what comes next."""
-        self._skips.append((self.run, *text_path(path), reason))
+        self._skips.append((self.run, seq, *text_path(path), reason))
         self._flush_if_many()
 
     def judge(self, item: int, values: tuple[Any, ...], frames: Iterable[tuple[Any, ...]]) -> None:
@@ -253,7 +267,7 @@ def plain(text: str | None) -> str | None:
 
 def _locked(path: str) -> FileLock:
     """The right to write to the results file, given up when the process ends, however it ends."""
-    place = os.path.abspath(path)
+    place = os.path.realpath(path)
     if os.path.isdir(place):
         raise StoreError(f"{path}: unable to open a folder; give another --db")
     lock = FileLock(f"{place}.lock")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gandetect.screen.schema import FRAME_COLUMNS, ITEM_COLUMNS, text_path
+from gandetect.screen.schema import FRAME_COLUMNS, ITEM_COLUMNS, file_key, text_path
 from gandetect.screen.writer import FileRows, Writer, plain
 
 SPEC = {
@@ -65,7 +65,7 @@ def frame(number: int, p: float, verdict: str = "generated") -> tuple[Any, ...]:
 
 
 def write_run(
-    path: Path, items: Iterable[Any], status: str | None = "done", skips: Iterable[str] = ()
+    path: Path, items: Sequence[Any], status: str | None = "done", skips: Iterable[str] = ()
 ) -> Path:
     """A results file with one run; an item may be (item, frames), a skip is its reason."""
     with Writer(path, SPEC, RUN) as writer:
@@ -74,10 +74,11 @@ def write_run(
             text, raw = text_path(row["path"])
             known = {"path": text, "path_hex": raw, "mtime_ns": seq, "judged": writer.run}
             known["detail"] = plain(row["detail"])
+            known["key"] = file_key(row["path"], row["size"], seq)
             values = tuple(({**row, **known})[name] for name in ITEM_COLUMNS[3:])
             writer.add([FileRows(seq, values, frames)])
-        for reason in skips:
-            writer.skip("skipped", reason)
+        for place, reason in enumerate(skips):
+            writer.skip(len(items) + place, "skipped", reason)
         if status:
             writer.finish(status)
     return path

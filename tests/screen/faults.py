@@ -42,6 +42,24 @@ def prepare_dead(settings: Any) -> Any:
     os._exit(3)
 
 
+def prepare_unsendable(settings: Any) -> Callable[[Chunk[str], Beat], Any]:
+    def handle(chunk: Chunk[str], beat: Beat) -> Any:
+        beat(0, 0)
+        return lambda: chunk
+
+    return handle
+
+
+def prepare_sneaky(settings: Any) -> Callable[[Chunk[str], Beat], Any]:
+    """Dies at work, and says that it has nothing in hand."""
+
+    def handle(chunk: Chunk[str], beat: Beat) -> Any:
+        beat(-1, 0)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return handle
+
+
 def do(item: str, step: Callable[[int], None]) -> None:
     deed, *rest = item.split()
     if deed == "once":

@@ -16,7 +16,7 @@ from making_media import image_bytes, noise
 from torch import Tensor
 
 from gandetect.detect.calibration import Thresholds, choose_thresholds
-from gandetect.screen.schema import FRAME_COLUMNS, ITEM_COLUMNS, text_path
+from gandetect.screen.schema import FRAME_COLUMNS, ITEM_COLUMNS, file_key, text_path
 from gandetect.screen.store import iter_rows
 from gandetect.screen.verdict import VIDEO_CARD
 from gandetect.screen.writer import FileRows, Writer, plain
@@ -64,6 +64,7 @@ def file_rows(
         **values,
     }
     row["detail"] = plain(row["detail"])
+    row["key"] = file_key(path, row["size"], row["mtime_ns"])
     return FileRows(seq, tuple(row[name] for name in ITEM_COLUMNS[3:]), [*frames], replaces)
 
 

@@ -57,7 +57,7 @@ def db(tmp_path: Path) -> Path:
         writer.add([file_rows(2, "bad.mp4", verdict="error", reason="truncated", status="error")])
         writer.add([file_rows(0, "a.mp4", frames, logit=1 / 3, p_generated=0.1, n_frames=2)])
         writer.add([file_rows(1, ODD_NAME, p_generated=0.25, width=640)])
-        writer.skip("pipe", "fifo")
+        writer.skip(99, "pipe", "fifo")
         writer.finish("done")
     return path
 
@@ -286,7 +286,7 @@ def test_one_call_is_one_transaction(tmp_path: Path) -> None:
     statements: list[str] = []
     with Writer(tmp_path / "a.sqlite", SPEC, RUN) as writer:
         writer.visit(9, 1)
-        writer.skip("pipe", "fifo")
+        writer.skip(99, "pipe", "fifo")
         writer.connection.set_trace_callback(statements.append)
         writer.add([file_rows(i, f"{i}.mp4", [frame_row(j) for j in range(5)]) for i in range(3)])
     assert sum(statement.startswith("BEGIN") for statement in statements) == 1
@@ -316,7 +316,7 @@ def test_a_failed_run_does_not_cover_the_files_of_the_next(tmp_path: Path) -> No
 def test_after_a_failed_call_the_writer_goes_on(tmp_path: Path) -> None:
     db = tmp_path / "a.sqlite"
     with Writer(db, SPEC, RUN) as writer:
-        writer.skip("pipe", "fifo")
+        writer.skip(99, "pipe", "fifo")
         with pytest.raises(StoreError):
             writer.add([file_rows(0, verdict=None)])
         writer.add([file_rows(0, "a.jpg", [frame_row(0)])])
