@@ -340,6 +340,7 @@ class _Run:
     def take(self, outcome: Outcome) -> None:
         """What an engine gave."""
         if isinstance(outcome, int):
+            self._writer.tick()
             self._tell("", outcome)
             return
         chunk, scored = outcome

@@ -143,7 +143,6 @@ CREATE TABLE IF NOT EXISTS item (
     p_generated REAL, p_value REAL, n_frames INTEGER, n_shots INTEGER, n_effective REAL,
     UNIQUE (key, spec)
 );
-CREATE INDEX IF NOT EXISTS item_by_content ON item (sha256);
 CREATE TABLE IF NOT EXISTS frame (
     item INTEGER NOT NULL REFERENCES item, frame INTEGER NOT NULL, time_s REAL,
     width INTEGER, height INTEGER, reason TEXT, logit REAL, n_tiles INTEGER, key_frame INTEGER,

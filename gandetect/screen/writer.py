@@ -1,13 +1,15 @@
 """The writing side of a results file: one run at a time.
 
-All rows of a file enter in one transaction (small files several at a time), so that a killed run
-leaves whole files only, and the next one goes on from there; readers may look meanwhile.
+All rows of a file enter in one transaction, with those of other files done within the same quarter
+of a second; so a killed run leaves whole files only, and the next one goes on from there; readers
+may look meanwhile.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -27,7 +29,10 @@ from gandetect.screen.schema import (
 )
 
 _MAX_DETAIL = 1000
-_MAX_WAITING = 1000
+# Small files come by the thousand in a second: each by itself would write most pages of the indexes
+# again. What a crash takes back is screened again by the next run.
+COMMIT_SECONDS = 0.25
+COMMIT_ROWS = 5000
 _BESIDE = ("", "-wal", "-shm", "-journal", ".lock")
 
 
@@ -52,17 +57,17 @@ class FileRows(NamedTuple):
     replaces: int | None = None
 
 
-def _insert(table: str, columns: Sequence[str], conflict: str = "") -> str:
+def _insert(table: str, columns: Sequence[str]) -> str:
     marks = ", ".join("?" * len(columns))
-    return f"INSERT {conflict}INTO {table} ({', '.join(columns)}) VALUES ({marks})"
+    return f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}) VALUES ({marks})"
 
 
-_INSERT_ITEM = _insert("item", ITEM_COLUMNS)
-_INSERT_FRAME = _insert("frame", ("item", *FRAME_COLUMNS))
 # An interrupt may come between a transaction and the note that it is done: what it wrote is then
 # written again, and must not be there twice.
-_INSERT_VISIT = _insert("visit", ("run", "seq", "item"), "OR IGNORE ")
-_INSERT_SKIP = _insert("skip", ("run", "seq", "path", "path_hex", "reason"), "OR IGNORE ")
+_INSERT_ITEM = _insert("item", ITEM_COLUMNS)
+_INSERT_FRAME = _insert("frame", ("item", *FRAME_COLUMNS))
+_INSERT_VISIT = _insert("visit", ("run", "seq", "item"))
+_INSERT_SKIP = _insert("skip", ("run", "seq", "path", "path_hex", "reason"))
 _UPDATE_ITEM = f"UPDATE item SET {', '.join(f'{name} = ?' for name in JUDGED_COLUMNS)} WHERE id = ?"
 _FIND = "SELECT id, judged, verdict, status, n_frames FROM item WHERE key = ? AND spec = ?"
 
@@ -100,6 +105,10 @@ class Writer:
         self._folder, self._name = os.path.dirname(place), os.path.basename(place)
         self._next = last + 1
         self._has_known = last > 0
+        self._since: float | None = None
+        self._replaced: list[tuple[int]] = []
+        self._items: list[tuple[Any, ...]] = []
+        self._frames: list[tuple[Any, ...]] = []
         self._visits: list[tuple[int, int, int]] = []
         self._skips: list[tuple[int, int, str, str, str]] = []
 
@@ -142,38 +151,39 @@ class Writer:
         return None if row is None else Known(*row)
 
     def add(self, files: Sequence[FileRows]) -> None:
-        """Write some files with all their rows, in one transaction."""
-        items, frames, visits = [], [], []
-        unused = self._next
+        """Write some files with all their rows, soon: see `tick`."""
         for file in files:
             number = file.replaces
             if number is None:
-                number = unused
-                unused += 1
-            items.append((number, self.spec, self.run, *file.item))
-            frames.extend([(number, *frame) for frame in file.frames])
-            visits.append((self.run, file.seq, number))
-        with store_errors(self.path), self._db as db:
-            for file in files:
-                if file.replaces is not None:
-                    db.execute("DELETE FROM frame WHERE item = ?", (file.replaces,))
-                    db.execute("DELETE FROM item WHERE id = ?", (file.replaces,))
-            db.executemany(_INSERT_ITEM, items)
-            db.executemany(_INSERT_FRAME, frames)
-            db.executemany(_INSERT_VISIT, visits)
-            self._write_waiting()
-        self._next = unused
-        self._forget_waiting()
+                number = self._next
+                self._next += 1
+            else:
+                self._replaced.append((number,))
+            self._items.append((number, self.spec, self.run, *file.item))
+            self._frames.extend([(number, *frame) for frame in file.frames])
+            self._visits.append((self.run, file.seq, number))
+        self.tick()
+
+    def tick(self) -> None:
+        """Write what waits, if it is much or has waited for long."""
+        count = len(self._items) + len(self._visits) + len(self._skips) + len(self._frames)
+        if not count:
+            return
+        now_s = time.monotonic()
+        if self._since is None:
+            self._since = now_s
+        if count >= COMMIT_ROWS or now_s - self._since >= COMMIT_SECONDS:
+            self.flush()
 
     def visit(self, seq: int, item: int) -> None:
         """This run covers a file that was screened before. Written with what comes next."""
         self._visits.append((self.run, seq, item))
-        self._flush_if_many()
+        self.tick()
 
     def skip(self, seq: int, path: str, reason: str) -> None:
         """Something that was seen and not screened. Written with what comes next."""
         self._skips.append((self.run, seq, *text_path(path), reason))
-        self._flush_if_many()
+        self.tick()
 
     def judge(self, item: int, values: tuple[Any, ...], frames: Iterable[tuple[Any, ...]]) -> None:
         """Put other conclusions in the place of an item's: JUDGED_COLUMNS without `judged`, and
@@ -222,36 +232,42 @@ class Writer:
         return self._db
 
     def finish(self, status: str) -> None:
-        """Record how the run ended: done, interrupted or failed."""
+        """Record how the run ended: done, interrupted or failed. What a failed run cannot write
+        any more is left to the next."""
+        try:
+            self.flush()
+        except StoreError:
+            if status != "failed":
+                raise
+            self._forget_waiting()
         with store_errors(self.path), self._db as db:
-            self._write_waiting()
             db.execute(
                 "UPDATE run SET status = ?, finished = ? WHERE id = ?", (status, now(), self.run)
             )
-        self._forget_waiting()
 
     def close(self) -> None:
         self._db.close()
         self._lock.release()
 
-    def _flush_if_many(self) -> None:
-        if len(self._visits) + len(self._skips) >= _MAX_WAITING:
-            self.flush()
-
     def flush(self) -> None:
-        """Write the visits and skips that wait."""
+        """Write what waits, in one transaction."""
         with store_errors(self.path), self._db:
             self._write_waiting()
         self._forget_waiting()
 
     def _write_waiting(self) -> None:
-        self._db.executemany(_INSERT_VISIT, self._visits)
-        self._db.executemany(_INSERT_SKIP, self._skips)
+        db = self._db
+        db.executemany("DELETE FROM frame WHERE item = ?", self._replaced)
+        db.executemany(_INSERT_ITEM, self._items)
+        db.executemany(_INSERT_FRAME, self._frames)
+        db.executemany(_INSERT_VISIT, self._visits)
+        db.executemany(_INSERT_SKIP, self._skips)
 
     def _forget_waiting(self) -> None:
         """What waited is in the file; a transaction that fails keeps it waiting."""
-        self._visits.clear()
-        self._skips.clear()
+        for waiting in (self._replaced, self._items, self._frames, self._visits, self._skips):
+            waiting.clear()
+        self._since = None
 
 
 def fitting(value: Any) -> Any:

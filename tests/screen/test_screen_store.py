@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from making_results import (
 
 from gandetect.detect import Model
 from gandetect.screen import Progress, StoreError, Summary, pipeline, screen
+from gandetect.screen import writer as writer_module
 from gandetect.screen.schema import COLUMNS, SCHEMA_VERSION, file_path, open_to_write, text_path
 from gandetect.screen.sources import Source
 from gandetect.screen.store import iter_rows, iter_skips, run_info
@@ -89,6 +91,12 @@ def screening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Screening:
     return run
 
 
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call is a transaction, but where a test says otherwise."""
+    monkeypatch.setattr(writer_module, "COMMIT_SECONDS", 0.0)
+
+
 @contextlib.contextmanager
 def child(script: str, *args: object) -> Iterator[subprocess.Popen[str]]:
     """A process that runs `script` after some imports and has printed "ready"."""
@@ -96,6 +104,8 @@ def child(script: str, *args: object) -> Iterator[subprocess.Popen[str]]:
         import os, sys, time
         sys.path[:0] = [{str(HELPERS)!r}, {str(HELPERS.parent / "media")!r}]
         from making_results import *
+        from gandetect.screen import writer as writer_module
+        writer_module.COMMIT_SECONDS = 0.0
     """
     source = textwrap.dedent(head) + textwrap.dedent(script)
     command = [sys.executable, "-c", source, *map(str, args)]
@@ -313,15 +323,37 @@ def test_a_failed_run_does_not_cover_the_files_of_the_next(tmp_path: Path) -> No
     assert shown_paths(db, run=2) == ["next.jpg"]
 
 
-def test_after_a_failed_call_the_writer_goes_on(tmp_path: Path) -> None:
+def test_files_that_come_quickly_share_a_transaction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements: list[str] = []
+    db = tmp_path / "a.sqlite"
+    monkeypatch.setattr(writer_module, "COMMIT_SECONDS", 3600.0)
+    with Writer(db, SPEC, RUN) as writer:
+        writer.connection.set_trace_callback(statements.append)
+        for i in range(10):
+            writer.add([file_rows(i, f"{i}.mp4", [frame_row(0)])])
+        writer.tick()
+        assert not statements
+        writer.finish("done")
+    assert sum("INTO item" in statement for statement in statements) == 10
+    assert sum(statement == "COMMIT" for statement in statements) == 2
+    assert len(shown_paths(db)) == 10
+
+
+@pytest.mark.parametrize(("seconds", "rows"), [(0.05, 10**9), (3600.0, 30)])
+def test_nothing_waits_for_long_or_becomes_much(
+    seconds: float, rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "COMMIT_SECONDS", seconds)
+    monkeypatch.setattr(writer_module, "COMMIT_ROWS", rows)
     db = tmp_path / "a.sqlite"
     with Writer(db, SPEC, RUN) as writer:
-        writer.skip(99, "pipe", "fifo")
-        with pytest.raises(StoreError):
-            writer.add([file_rows(0, verdict=None)])
-        writer.add([file_rows(0, "a.jpg", [frame_row(0)])])
-    assert shown_paths(db) == ["a.jpg"]
-    assert len(list(iter_skips(db))) == 1
+        for i in range(20):
+            writer.add([file_rows(i, f"{i}.mp4", [frame_row(0)])])
+            time.sleep(0.01)
+        writer.tick()
+        assert len(shown_paths(db)) >= 10
 
 
 def test_a_writer_killed_in_mid_write_leaves_whole_files(tmp_path: Path) -> None:
@@ -333,7 +365,7 @@ def test_a_writer_killed_in_mid_write_leaves_whole_files(tmp_path: Path) -> None
         seen = []
         def halt(sql):
             seen.append(sql)
-            if len([s for s in seen if s.startswith("INSERT INTO frame")]) == 50:
+            if len([s for s in seen if "INTO frame" in s]) == 50:
                 print("ready", flush=True)
                 time.sleep(60)
         writer.connection.set_trace_callback(halt)
