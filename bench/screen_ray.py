@@ -202,9 +202,9 @@ def filled(text: str, report: dict[str, Any]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--images", type=int, default=2000)
-    parser.add_argument("--clips", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--images", type=int, default=12_000)
+    parser.add_argument("--clips", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--json", type=Path, help="write the report to this file, too")
     parser.add_argument("--fill", action="store_true", help="only fill docs/scaling.md")
     args = parser.parse_args()
