@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import click
@@ -39,9 +40,16 @@ Or ask the results file itself:
     type=click.Choice(["generated", "inconclusive", "real", "error"]),
     help="Only rows with this verdict; may be given several times.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Say how many rows in JSON, on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not say how many rows there were.")
 def command(
-    out: str, db: str, run: int | None, kind: str | None, verdicts: tuple[str, ...], quiet: bool
+    out: str,
+    db: str,
+    run: int | None,
+    kind: str | None,
+    verdicts: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Write the rows of a run to OUT: .parquet, .jsonl or .csv, or JSON lines to stdout (-).
 
@@ -50,6 +58,8 @@ def command(
 
     Exit codes: 0 done, 2 bad usage, 3 the results cannot be read or OUT cannot be written.
     """
+    if out == "-" and as_json:
+        raise click.UsageError("OUT - and --json both write to standard output; give one")
     if out != "-":
         check_export(out)
         check_place(out)
@@ -61,5 +71,7 @@ def command(
     except StoreError as error:
         click.echo(f"Error: {printable(str(error))}", err=True)
         sys.exit(3)
-    if not quiet:
+    if as_json:
+        click.echo(json.dumps({"out": out, "rows": count}))
+    elif not quiet:
         click.echo(f"{count} rows", err=True)

@@ -60,6 +60,14 @@ def test_an_export_says_how_many_rows_there_were(name: str, invoke: Invoke) -> N
     assert Path(name).stat().st_size > 100
 
 
+def test_an_export_counts_in_json(invoke: Invoke) -> None:
+    result = invoke("export", "rows.csv", "--json")
+    assert json.loads(result.stdout)["rows"] > 0
+    refused = invoke("export", "-", "--json")
+    assert refused.exit_code == 2
+    assert "give one" in refused.stderr
+
+
 def test_quiet_exports_say_nothing(invoke: Invoke) -> None:
     assert invoke("export", "a.csv", "-q").output == ""
 
