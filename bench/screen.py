@@ -65,6 +65,7 @@ VIDEO_256P = (
     Way("4 tiles of 128 (default)", "tiles", 128),
     Way("full frame", "frame", 128),
     Way("full frame, torch rfft2", "frame", 128, screen_work.TorchFeatures),
+    Way("full frame, Durall's numpy", "frame", 128, screen_work.DurallFeatures, 2),
 )
 IMAGES = (
     Way("4 tiles of 128 (default)", "tiles", 128),

@@ -254,7 +254,7 @@ def part_keys(part: str, settings: ShardSettings, with_errors: bool = True) -> l
         with _opened(part) as file:
             if file is None or _metadata_key(file) != settings.key:
                 return []
-            for batch in file.iter_batches(_READ_ROWS, columns=["kind", "status", *_KEY_COLUMNS]):
+            for batch in _batches(file, ["kind", "status", *_KEY_COLUMNS]):
                 for row in _file_rows(batch):
                     if with_errors or row["status"] not in ("error", "quarantined"):
                         keys.append(_key(row))
@@ -278,7 +278,7 @@ def read_part(part: str) -> Generator[tuple[Key, FileEnd | Skipped, Frames], Non
             if _metadata_key(file) is None:
                 raise ValueError("not the columns of a part")
             frames = Frames()
-            for batch in file.iter_batches(_READ_ROWS, columns=list(_READ_COLUMNS)):
+            for batch in _batches(file, list(_READ_COLUMNS)):
                 columns = [batch.column(name).to_pylist() for name in ("kind", *_FRAME_COLUMNS)]
                 ends = iter(_file_rows(batch))
                 for kind, *row in zip(*columns, strict=True):
@@ -290,6 +290,17 @@ def read_part(part: str) -> Generator[tuple[Key, FileEnd | Skipped, Frames], Non
                     frames = Frames()
     except _damage() as error:
         raise StoreError(f"{part}: damaged ({error}); remove it and run again") from error
+
+
+def _batches(file: Any, columns: list[str]) -> Iterator[Any]:
+    """Some rows at a time. The checksum of a page leaves its header out, and a damaged header may
+    end a column early without an error: so the rows are counted."""
+    count = 0
+    for batch in file.iter_batches(_READ_ROWS, columns=columns):
+        count += batch.num_rows
+        yield batch
+    if count != file.metadata.num_rows:
+        raise ValueError(f"{count} of {file.metadata.num_rows} rows can be read")
 
 
 def _file_rows(batch: Any) -> list[Row]:
