@@ -16,7 +16,7 @@ import pytest
 from gandetect.screen.isolation import IsolationError, isolated
 from gandetect.screen.pool import Chunk, Failure, Limits, Pool, PoolError
 
-QUICK = Limits(stall_s=0.6, total_s=1.5, memory_bytes=256 << 20)
+QUICK = Limits(stall_s=1.2, total_s=2.5, memory_bytes=256 << 20)
 
 
 def outcomes(
@@ -53,8 +53,8 @@ def test_every_item_is_done_once(workers: int) -> None:
     [
         ("die", "crashed", "SIGSEGV"),
         ("exit", "crashed", "exit code 139"),
-        ("hang", "timeout", "no progress for 0.6 s"),
-        ("slow", "timeout", "not done after 1.5 s"),
+        ("hang", "timeout", "no progress for 1.2 s"),
+        ("slow", "timeout", "not done after 2.5 s"),
         ("grow", "memory_limit", "needed more than 256 MB"),
         ("raise", "failed", "unforeseen"),
         ("allocate", "memory_limit", "MemoryError"),
