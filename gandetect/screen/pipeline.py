@@ -30,7 +30,7 @@ from gandetect.screen.decode import FileEnd, Sampling
 from gandetect.screen.frames import Frames
 from gandetect.screen.pool import Chunk, Failure, Limits, Pool, processors
 from gandetect.screen.regions import CutOptions
-from gandetect.screen.schema import UNKNOWN, StoreError, file_key, text_path
+from gandetect.screen.schema import ITEM_COLUMNS, UNKNOWN, StoreError, file_key, text_path
 from gandetect.screen.significance import keep_significant
 from gandetect.screen.sources import Found, Skipped, Source, Unreadable, find_files
 from gandetect.screen.verdict import MIN_FRAMES, Judge, Scorer, Verdict
@@ -452,7 +452,8 @@ class _Run:
         )
 
 
-_VERDICT = 20
+# Of the values that `_row` gives, which begin after id, spec and run.
+_VERDICT = ITEM_COLUMNS.index("verdict") - 3
 
 
 def _chunked(sources: Iterator[Source], workers: int) -> Iterator[Chunk[Source]]:

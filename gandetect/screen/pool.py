@@ -109,7 +109,6 @@ class _State:
 
     def __init__(self, shared: Any) -> None:
         self._shared = shared
-        self._steps = 0
 
     @classmethod
     def new(cls, context: Any) -> _State:

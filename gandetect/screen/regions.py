@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from gandetect.detect.tiles import FLAT, MAX_TILES, is_textured, tile_views, usable_side
 from gandetect.media import Luma
@@ -63,16 +62,16 @@ def cut(luma: Luma, options: CutOptions) -> Cut:
         side = usable_side(luma.height, luma.width, options.tile, options.min_side)
     except ValueError:
         return Cut([], "too_small")
-    pixels, flat = _pixels(luma, options)
-    plane = pixels.numpy()
     if options.region == "tiles":
+        plane, flat = _pixels(luma, options)
         views = tile_views(plane, options.tile, options.min_side, options.max_tiles, flat)
         return Cut(views, None if views else "flat")
     places = _places(luma, options, side)
     if not places:
         return Cut([], "no_face")
-    blocks = (plane[top : top + size, left : left + size] for top, left, size in places)
-    views = [block for block in blocks if is_textured(block[None], flat)[0]]
+    # Cropped first: scaling a deep frame costs far more than its center.
+    blocks = [_pixels(luma.crop(top, left, size, size), options) for top, left, size in places]
+    views = [block for block, flat in blocks if is_textured(block[None], flat)[0]]
     return Cut(views, None if views else "flat")
 
 
@@ -87,11 +86,11 @@ def _places(luma: Luma, options: CutOptions, side: int) -> list[tuple[int, int, 
     return [((luma.height - side) // 2, (luma.width - side) // 2, side)]
 
 
-def _pixels(luma: Luma, options: CutOptions) -> tuple[Tensor, float]:
+def _pixels(luma: Luma, options: CutOptions) -> tuple[NDArray[Any], float]:
     """What is cut, and the standard deviation below which it is flat."""
     if options.as_decoded and luma.bit_depth == 8:
-        return luma.pixels, FLAT if luma.full_range else FLAT * _TELEVISION
-    return luma.as_uint8_range(), FLAT
+        return luma.pixels.numpy(), FLAT if luma.full_range else FLAT * _TELEVISION
+    return luma.as_uint8_range().numpy(), FLAT
 
 
 def covering_squares(height: int, width: int, most: int) -> list[tuple[int, int, int]]:
