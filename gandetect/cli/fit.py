@@ -10,8 +10,24 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from gandetect.detect.features import Spec
+    from gandetect.detect.networks.training import Progress
     from gandetect.detect.training import Dataset, Fit
 
+# Named here as well as in `detect.classifiers`, so that --help imports no torch.
+CLASSIFIERS = {
+    "logistic": "spectral profiles, logistic regression",
+    "svm": "spectral profiles, support vector machine",
+    "forest": "spectral profiles, random forest",
+    "boosted": "spectral profiles, gradient-boosted trees",
+    "kmeans": "spectral profiles, clusters named by majority",
+    "spectrum": "log spectrum in two dimensions, logistic regression",
+    "dct": "log cosine transform, logistic regression (Frank et al. 2020)",
+    "cnn": "plain convolutional network on pixels",
+    "cnn-spectrum": "convolutional network on the log spectrum (Zhang et al. 2019)",
+    "cnn-residual": "residual network on neighbor residuals (NPR, Tan et al. 2024)",
+    "fusion": "several of them (--member), their logits weighed by stacking",
+}
 EPILOG = """\b
 Examples:
   gandetect fit --real PHOTOS/ --simulate -o model.safetensors
@@ -21,7 +37,10 @@ Examples:
 \b
 Exit codes: 0 done, 1 done but some images could not be used, 2 bad usage, 3 nothing was fitted
 (no usable images, or the files of the two classes differ in more than how they were made).
-"""
+
+\b
+Classifiers:
+""" + "\n".join(f"  {name:14}{about}" for name, about in CLASSIFIERS.items())
 
 
 @click.command(
@@ -36,8 +55,15 @@ Exit codes: 0 done, 1 done but some images could not be used, 2 bad usage, 3 not
 @click.option(
     "--classifier",
     default="logistic",
-    type=click.Choice(["logistic", "svm", "forest", "kmeans"]),
-    help="logistic can explain its verdicts and transfers best.",
+    type=click.Choice(list(CLASSIFIERS)),
+    help="See below; logistic can explain its verdicts and is the quickest.",
+)
+@click.option(
+    "--member",
+    "members",
+    multiple=True,
+    type=click.Choice([name for name in CLASSIFIERS if name != "fusion"]),
+    help="A classifier of a fusion; repeat. Default: logistic, spectrum and cnn-residual.",
 )
 @click.option("--tile", default=128, type=click.IntRange(min=32), help="Side of the tiles.")
 @click.option("--pairs", default=8, type=click.IntRange(min=1), help="Per photograph (simulate).")
@@ -54,6 +80,8 @@ def command(**options: Any) -> None:
     """
     if options["simulate"] == bool(options["generated"]):
         raise click.UsageError("give either --generated DIR or --simulate")
+    if options["members"] and options["classifier"] != "fusion":
+        raise click.UsageError("--member is for --classifier fusion")
     try:
         dataset, fit = _fit(options)
     except ValueError as error:
@@ -69,37 +97,54 @@ def command(**options: Any) -> None:
 
 def _fit(options: dict[str, Any]) -> tuple[Dataset, Fit]:
     from gandetect.cli._progress import progress_bar
-    from gandetect.detect.features import FeatureSpec
-    from gandetect.detect.training import Dataset, fit_model, load_folder, simulate_folder
+    from gandetect.detect.fusion import MEMBERS, Family, fit_fusion
+    from gandetect.detect.training import fit_model
 
-    dataset, spec = Dataset(), FeatureSpec()
-    tile, seed = options["tile"], options["seed"]
+    classifier = options["classifier"]
+    common: dict[str, Any] = {
+        "name": Path(options["output"]).stem,
+        "tile": options["tile"],
+        "seed": options["seed"],
+        "allow_leak": options["allow_leak"],
+        "details": {"simulated": options["simulate"]},
+    }
     with progress_bar() as progress:
-        if options["simulate"]:
-            simulate_folder(
-                dataset,
-                options["real"],
-                spec,
-                (tile,),
-                pairs=options["pairs"],
-                seed=seed,
-                progress=progress,
-            )
-        else:
-            for label, folder in ((0, options["real"]), (1, options["generated"])):
-                load_folder(dataset, folder, label, spec, tile, progress)
-        progress("fitting", 0, 1)
-        fit = fit_model(
+        common["progress"] = progress
+        if classifier != "fusion":
+            dataset, spec = _load(classifier, options, progress)
+            return dataset, fit_model(dataset, spec, classifier=classifier, **common)
+        # Members see the same images, so those too small for one are left out for all.
+        families = [
+            Family(name, _load(name, options, progress, min_side=options["tile"])[0])
+            for name in options["members"] or MEMBERS
+        ]
+        return families[0].dataset, fit_fusion(families, **common)
+
+
+def _load(
+    classifier: str, options: dict[str, Any], progress: Progress, min_side: int = 0
+) -> tuple[Dataset, Spec]:
+    """The images as `classifier` sees them."""
+    from gandetect.detect.classifiers import spec_for
+    from gandetect.detect.training import Dataset, load_folder, simulate_folder
+
+    dataset, tile = Dataset(), options["tile"]
+    spec = spec_for(classifier, tile)
+    if options["simulate"]:
+        simulate_folder(
             dataset,
+            options["real"],
             spec,
-            name=Path(options["output"]).stem,
-            classifier=options["classifier"],
-            tile=tile,
-            seed=seed,
-            allow_leak=options["allow_leak"],
-            details={"simulated": options["simulate"]},
+            (tile,),
+            pairs=options["pairs"],
+            seed=options["seed"],
+            progress=progress,
+            min_side=min_side,
         )
-    return dataset, fit
+        return dataset, spec
+    for label, folder in ((0, options["real"]), (1, options["generated"])):
+        load_folder(dataset, folder, label, spec, tile, progress, min_side=min_side)
+    return dataset, spec
 
 
 def _result(dataset: Dataset, fit: Fit, options: dict[str, Any]) -> dict[str, Any]:

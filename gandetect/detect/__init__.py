@@ -1,7 +1,7 @@
 """Detection: features, estimators, calibration, the model file, simulation and evaluation.
 
-Scoring needs torch alone. `SpectralProfile` and `SpectralDetector` need scikit-learn (the extra
-`train`) and are imported when first asked for.
+Scoring needs torch alone. The estimators need scikit-learn (the extra `train`) and are imported
+when first asked for.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 from gandetect.detect.calibration import Thresholds
 from gandetect.detect.features import FeatureSpec, extract
 from gandetect.detect.model import Model
+from gandetect.detect.planes import PlaneSpec
 from gandetect.detect.tiles import cut_tiles
 
 SHIPPED = "upsampling-v1.safetensors"
@@ -19,13 +20,19 @@ SHIPPED = "upsampling-v1.safetensors"
 __all__ = [
     "FeatureSpec",
     "Model",
+    "NetworkDetector",
+    "PlaneSpec",
     "SpectralDetector",
+    "SpectralPlane",
     "SpectralProfile",
     "Thresholds",
     "cut_tiles",
     "extract",
     "load_shipped",
 ]
+
+
+_ESTIMATORS = {"NetworkDetector", "SpectralDetector", "SpectralPlane", "SpectralProfile"}
 
 
 def load_shipped() -> Model:
@@ -35,7 +42,7 @@ def load_shipped() -> Model:
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"SpectralDetector", "SpectralProfile"}:
+    if name in _ESTIMATORS:
         from gandetect.detect import estimators
 
         return getattr(estimators, name)

@@ -1,12 +1,15 @@
-"""The classifiers of scikit-learn that a detector may be, and their export to plain arrays.
+"""The classifiers that a detector may be, and their export to plain arrays.
 
-Fitting uses scikit-learn; what comes out is a `Fitted`, which scores with torch alone. The
-estimators and the model file score through it, so they cannot disagree.
+Fitting uses scikit-learn, or the training loop of the networks; what comes out is a `Fitted`, which
+scores with torch alone. The estimators and the model file score through it, so they cannot
+disagree.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,28 +17,80 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.cluster import KMeans
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from torch import Tensor
 
 from gandetect.detect import scorers
+from gandetect.detect.features import FeatureSpec, Spec
+from gandetect.detect.networks import NETWORKS
+from gandetect.detect.networks.training import Examples, Progress, Schedule, train
+from gandetect.detect.planes import PlaneSpec
 
 Array = NDArray[np.float64]
-CLASSIFIERS = ("logistic", "svm", "forest", "kmeans")
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """What `gandetect fit --classifier` offers: which features, and what is fitted to them.
+
+    `transform`: None for profiles, else that of `PlaneSpec`. `fit`: the fitter or the network.
+    """
+
+    transform: str | None
+    fit: str
+
+
+CLASSIFIERS: dict[str, Classifier] = {
+    "logistic": Classifier(None, "logistic"),
+    "svm": Classifier(None, "svm"),
+    "forest": Classifier(None, "forest"),
+    "boosted": Classifier(None, "boosted"),
+    "kmeans": Classifier(None, "kmeans"),
+    "spectrum": Classifier("spectrum", "logistic"),
+    "dct": Classifier("dct", "logistic"),
+    "cnn": Classifier("pixels", "pixels"),
+    "cnn-spectrum": Classifier("pixels", "spectrum"),
+    "cnn-residual": Classifier("pixels", "residual"),
+}
+
+
+def spec_for(classifier: str, tile: int) -> Spec:
+    """The features that `classifier` is fitted to, in tiles of `tile` pixels.
+
+    Raises ValueError for an unknown classifier.
+    """
+    transform = _known(classifier).transform
+    return FeatureSpec() if transform is None else PlaneSpec(transform, tile)
+
+
+def _known(classifier: str) -> Classifier:
+    if classifier not in CLASSIFIERS:
+        raise ValueError(f"classifier {classifier!r} given; choose from {tuple(CLASSIFIERS)}")
+    return CLASSIFIERS[classifier]
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A scorer's name and its arrays; see `gandetect.detect.scorers`."""
+    """A scorer's name and its arrays; see `gandetect.detect.scorers`.
+
+    `network`: name and settings of the network, where it is one.
+    """
 
     kind: str
     arrays: dict[str, Tensor]
+    network: dict[str, Any] | None = None
+    _score: scorers.Scorer = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_score", scorers.build(self.kind, self.arrays, self.network))
 
     def logits(self, features: Tensor | NDArray[Any]) -> Array:
-        """Logits (N,) float64 of `features` (N, F)."""
-        scores = scorers.SCORERS[self.kind](self.arrays, torch.as_tensor(features).double())
+        """Logits (N,) float64 of `features` (N, F), or of tiles (N, S, S) for a network."""
+        given = torch.as_tensor(features)
+        scores = self._score(given if self.kind == scorers.NETWORK else given.double())
         return scores.double().numpy()
 
 
@@ -45,20 +100,65 @@ def fit_classifier(
     labels: NDArray[Any],
     *,
     weights: NDArray[Any] | None = None,
+    groups: NDArray[Any] | None = None,
     seed: int | None = None,
+    progress: Progress | None = None,
     **settings: Any,
 ) -> Fitted:
     """Fit `classifier` to standardized `features` (N, F) and `labels` (N,), 1 = generated.
 
     Both classes get the same total of `weights`. `settings` go to the scikit-learn estimator: `C`,
-    `kernel`, `gamma`, `n_estimators`, `n_clusters`. Raises ValueError for an unknown classifier.
+    `kernel`, `gamma`, `n_estimators`, `max_depth`, `n_clusters`; those of a network to
+    it, and `schedule` to its training. Networks take tiles (N, S, S) as features and hold out some
+    of the `groups` (N,) to stop by. Raises ValueError for an unknown classifier.
     """
-    if classifier not in _FITTERS:
-        raise ValueError(f"classifier {classifier!r} given; choose from {CLASSIFIERS}")
-    x = np.asarray(features, np.float64)
+    fit = _known(classifier).fit
+    if fit in NETWORKS:
+        return fit_network(
+            fit,
+            np.asarray(features),
+            labels,
+            weights=weights,
+            groups=groups,
+            seed=seed or 0,
+            progress=progress,
+            **settings,
+        )
     y = np.asarray(labels).astype(int)
-    w = _balanced(y, np.ones(len(y)) if weights is None else np.asarray(weights, np.float64))
-    return _FITTERS[classifier](x, y, w, seed, settings)
+    x, w = np.asarray(features, np.float64), _balanced(y, _weights(y, weights))
+    return _FITTERS[fit](x, y, w, seed, settings)
+
+
+def fit_network(
+    name: str,
+    tiles: NDArray[Any],
+    labels: NDArray[Any],
+    *,
+    weights: NDArray[Any] | None = None,
+    groups: NDArray[Any] | None = None,
+    seed: int = 0,
+    schedule: Schedule | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Fitted:
+    """Train the network `name` of `NETWORKS` on `tiles` (N, S, S) and `labels` (N,), 1 = generated.
+
+    `settings` go to the network. Otherwise as `fit_classifier`.
+    """
+    y = np.asarray(labels).astype(int)
+    w = _balanced(y, _weights(y, weights))
+    sources = np.arange(len(y)) if groups is None else np.asarray(groups)
+    examples = Examples(
+        torch.from_numpy(tiles), torch.from_numpy(y), torch.from_numpy(w).float(), sources
+    )
+    make: Callable[[], Any] = partial(NETWORKS[name], **settings)
+    network = train(make, examples, seed=seed, schedule=schedule, progress=progress)
+    described = {"name": name, "settings": network.settings}
+    return Fitted(scorers.NETWORK, dict(network.state_dict()), described)
+
+
+def _weights(labels: NDArray[Any], weights: NDArray[Any] | None) -> Array:
+    return np.ones(len(labels)) if weights is None else np.asarray(weights, np.float64)
 
 
 def _balanced(labels: NDArray[Any], weights: Array) -> Array:
@@ -109,6 +209,40 @@ def _folded(model: BaseEstimator, x: Array, y: Array, mean: Array, scale: Array)
     return Fitted("linear", _tensors(weight=weight, center=center, bias=bias))
 
 
+def _boosted(x: Array, y: Array, w: Array, seed: int | None, settings: dict[str, Any]) -> Fitted:
+    model = HistGradientBoostingClassifier(
+        max_iter=settings.get("n_estimators", 300),
+        max_depth=settings.get("max_depth", 3),
+        learning_rate=0.05,
+        l2_regularization=1.0,
+        early_stopping=False,
+        random_state=seed,
+    )
+    # Fitted in the precision in which features are stored, so that thresholds part them alike.
+    model.fit(x.astype(np.float32).astype(np.float64), y, sample_weight=w)
+    parts: dict[str, list[NDArray[Any]]] = {name: [] for name in (*_INDICES, "threshold", "value")}
+    offset = 0
+    for (predictor,) in model._predictors:
+        nodes = predictor.nodes
+        here = np.arange(len(nodes))
+        leaf = nodes["is_leaf"].astype(bool)
+        parts["roots"].append(np.array([offset]))
+        parts["feature"].append(np.where(leaf, 0, nodes["feature_idx"]))
+        parts["threshold"].append(np.where(leaf, 0.0, nodes["num_threshold"]))
+        parts["left"].append(offset + np.where(leaf, here, nodes["left"]))
+        parts["right"].append(offset + np.where(leaf, here, nodes["right"]))
+        parts["value"].append(nodes["value"])
+        offset += len(nodes)
+    return Fitted("boosted", _trees(parts) | _tensors(base=model._baseline_prediction.item()))
+
+
+def _trees(parts: dict[str, list[NDArray[Any]]]) -> dict[str, Tensor]:
+    """The arrays of all trees, one after the other; numbers of nodes and features as int32."""
+    joined = {name: np.concatenate(pieces) for name, pieces in parts.items()}
+    indices = {name: torch.from_numpy(joined.pop(name)).int() for name in _INDICES}
+    return indices | _tensors(**joined)
+
+
 def _forest(x: Array, y: Array, w: Array, seed: int | None, settings: dict[str, Any]) -> Fitted:
     model = RandomForestClassifier(random_state=seed, **settings).fit(x, y, sample_weight=w)
     parts: dict[str, list[NDArray[Any]]] = {name: [] for name in scorers.ARRAY_NAMES["forest"]}
@@ -124,9 +258,7 @@ def _forest(x: Array, y: Array, w: Array, seed: int | None, settings: dict[str, 
         parts["right"].append(offset + np.where(leaf, here, tree.children_right))
         parts["share"].append(value[:, 1] / value.sum(axis=1))
         offset += tree.node_count
-    joined = {name: np.concatenate(pieces) for name, pieces in parts.items()}
-    indices = {name: torch.from_numpy(joined.pop(name)).int() for name in _INDICES}
-    return Fitted("forest", indices | _tensors(**joined))
+    return Fitted("forest", _trees(parts))
 
 
 _INDICES = ("roots", "feature", "left", "right")
@@ -148,7 +280,13 @@ def _kmeans(x: Array, y: Array, w: Array, seed: int | None, settings: dict[str, 
     )
 
 
-_FITTERS = {"logistic": _logistic, "svm": _svm, "forest": _forest, "kmeans": _kmeans}
+_FITTERS = {
+    "logistic": _logistic,
+    "svm": _svm,
+    "forest": _forest,
+    "boosted": _boosted,
+    "kmeans": _kmeans,
+}
 
 
 def _tensors(**arrays: Any) -> dict[str, Tensor]:

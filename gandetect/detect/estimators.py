@@ -1,12 +1,15 @@
-"""Scikit-learn estimators: `SpectralProfile` makes features, `SpectralDetector` classifies.
+"""Scikit-learn estimators: two make features, two classify.
 
 Pipeline([("profile", SpectralProfile()), ("svm", SVC())]).fit(paths, labels)
+Pipeline([("plane", SpectralPlane("dct")), ("ridge", RidgeClassifier())]).fit(paths, labels)
 SpectralDetector("svm").fit(paths, labels).predict_proba(others)
+NetworkDetector("residual", tile=64).fit(paths, labels, groups=sources)
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +23,11 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gandetect.detect.calibration import fit_temperature
-from gandetect.detect.classifiers import Fitted, fit_classifier
+from gandetect.detect.classifiers import Fitted, fit_classifier, fit_network
 from gandetect.detect.features import FeatureSpec, extract
+from gandetect.detect.networks import NETWORKS
+from gandetect.detect.networks.training import Schedule
+from gandetect.detect.planes import PlaneSpec
 from gandetect.detect.tiles import cut_tiles
 from gandetect.media import read_luma
 
@@ -88,12 +94,38 @@ class SpectralProfile(TransformerMixin, BaseEstimator):
         return extract(tiles, spec).mean(dim=0).numpy()
 
     def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.requires_fit = False
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
-        tags.input_tags.string = True
-        return tags
+        return _image_tags(super().__sklearn_tags__())
+
+
+class SpectralPlane(TransformerMixin, BaseEstimator):
+    """Images to log spectra or cosine transforms (N, F) float32; learns nothing.
+
+    `X` as for `SpectralProfile`. `plane`: "spectrum" or "dct", see `PlaneSpec`. `side`: of the
+    tiles, whose mean an image is. Raises ValueError for images smaller than a tile, or flat.
+    """
+
+    def __init__(self, plane: str = "spectrum", *, side: int = 64) -> None:
+        self.plane = plane
+        self.side = side
+
+    def fit(self, X: Any, y: Any = None) -> SpectralPlane:
+        """Check the parameters."""
+        if self.plane == "pixels":
+            raise ValueError("plane 'pixels' given; choose 'spectrum' or 'dct'")
+        PlaneSpec(self.plane, self.side)
+        return self
+
+    def transform(self, X: Any) -> NDArray[np.float32]:
+        """Features (N, F) of the images `X`."""
+        spec = PlaneSpec(self.plane, self.side)
+        rows = [
+            extract(cut_tiles(plane, self.side, min_side=self.side), spec).mean(dim=0).numpy()
+            for plane in _planes(X)
+        ]
+        return np.stack(rows)
+
+    def __sklearn_tags__(self) -> Tags:
+        return _image_tags(super().__sklearn_tags__())
 
 
 class SpectralDetector(ClassifierMixin, BaseEstimator):
@@ -104,11 +136,14 @@ class SpectralDetector(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    classifier : "logistic", "svm", "forest", or "kmeans", whose clusters are named by majority.
-    profile : the `SpectralProfile` that turns images into features; None is its default.
+    classifier : "logistic", "svm", "forest", "boosted", or "kmeans", whose clusters are named by
+        majority.
+    profile : the `SpectralProfile` or `SpectralPlane` that turns images into features; None is the
+        default of the first.
     C, kernel, gamma : of the logistic regression and the support vector machine.
-    n_estimators, n_clusters : of the forest and of k-means.
-    random_state : seed of the forest and of k-means.
+    n_estimators : trees of the forest or of the boosting. max_depth : of boosted trees.
+    n_clusters : of k-means.
+    random_state : seed of the forest, the boosted trees and k-means.
 
     Attributes: `classes_` (2,), `n_features_in_`, `fitted_` (the arrays that score),
     `temperature_`.
@@ -118,12 +153,13 @@ class SpectralDetector(ClassifierMixin, BaseEstimator):
         self,
         classifier: str = "logistic",
         *,
-        profile: SpectralProfile | None = None,
+        profile: SpectralProfile | SpectralPlane | None = None,
         C: float = 1.0,
         kernel: str = "rbf",
         gamma: float | str = "scale",
         n_estimators: int = 200,
         n_clusters: int = 2,
+        max_depth: int | None = 3,
         random_state: int | None = None,
     ) -> None:
         self.classifier = classifier
@@ -133,6 +169,7 @@ class SpectralDetector(ClassifierMixin, BaseEstimator):
         self.gamma = gamma
         self.n_estimators = n_estimators
         self.n_clusters = n_clusters
+        self.max_depth = max_depth
         self.random_state = random_state
 
     def fit(self, X: Any, y: ArrayLike) -> SpectralDetector:
@@ -164,7 +201,12 @@ class SpectralDetector(ClassifierMixin, BaseEstimator):
         return (self.profile or SpectralProfile()).transform(X) if _holds_images(X) else X
 
     def _fit_classifier(self, features: NDArray[Any], labels: NDArray[Any]) -> Fitted:
-        settings = {name: getattr(self, name) for name in _SETTINGS.get(self.classifier, ())}
+        if self.classifier not in _SETTINGS:
+            raise ValueError(
+                f"classifier {self.classifier!r} given; choose from {tuple(_SETTINGS)}. Log "
+                "spectra come with profile=SpectralPlane(...), networks with NetworkDetector"
+            )
+        settings = {name: getattr(self, name) for name in _SETTINGS[self.classifier]}
         return fit_classifier(self.classifier, features, labels, seed=self.random_state, **settings)
 
     def _fit_temperature(self, features: NDArray[Any], labels: NDArray[Any]) -> float:
@@ -184,12 +226,112 @@ class SpectralDetector(ClassifierMixin, BaseEstimator):
         return tags
 
 
+class NetworkDetector(ClassifierMixin, BaseEstimator):
+    """Tells generated images from real ones by a small network on their tiles.
+
+    `X` is images in any form that `SpectralProfile` takes. The label that sorts last is the
+    generated one: 1 of 0 and 1. An image scores the mean logit of its tiles.
+
+    Parameters
+    ----------
+    network : one of `gandetect.detect.networks.NETWORKS`.
+    tile : side of the tiles; smaller images raise ValueError.
+    max_tiles : most tiles of one image.
+    settings : of the network, such as its widths; None is its default.
+    epochs, batch, rate, patience : of the training, see `Schedule`.
+    random_state : seed of the weights and of the order.
+
+    Attributes: `classes_` (2,), `fitted_` (the arrays that score).
+    """
+
+    def __init__(
+        self,
+        network: str = "pixels",
+        *,
+        tile: int = 128,
+        max_tiles: int = 4,
+        settings: dict[str, Any] | None = None,
+        epochs: int = 30,
+        batch: int = 32,
+        rate: float = 1e-3,
+        patience: int = 6,
+        random_state: int = 0,
+    ) -> None:
+        self.network = network
+        self.tile = tile
+        self.max_tiles = max_tiles
+        self.settings = settings
+        self.epochs = epochs
+        self.batch = batch
+        self.rate = rate
+        self.patience = patience
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: ArrayLike, groups: ArrayLike | None = None) -> NetworkDetector:
+        """Fit to images `X`, labels `y` (N,) of two classes and what they stem from, `groups` (N,).
+
+        Images of one group are on one side when training holds some out to stop by.
+        """
+        self.classes_, positive = _two_classes(np.asarray(y))
+        tiles = self._tiles(X)
+        counts = [len(cut) for cut in tiles]
+        sources = np.arange(len(positive)) if groups is None else np.asarray(groups)
+        schedule = Schedule(self.epochs, self.batch, self.rate, patience=self.patience)
+        self.fitted_ = fit_network(
+            self.network,
+            np.concatenate(tiles),
+            np.repeat(positive, counts),
+            weights=np.repeat(1 / np.array(counts), counts),
+            groups=np.repeat(sources, counts),
+            seed=self.random_state,
+            schedule=schedule,
+            **(self.settings or {}),
+        )
+        return self
+
+    def decision_function(self, X: Any) -> NDArray[np.float64]:
+        """Logits (N,): above 0 is the generated class."""
+        check_is_fitted(self)
+        return np.array([self.fitted_.logits(cut).mean() for cut in self._tiles(X)])
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Probabilities (N, 2) in the order of `classes_`, as the network gives them."""
+        generated = torch.sigmoid(torch.from_numpy(self.decision_function(X))).numpy()
+        return np.stack([1 - generated, generated], axis=1)
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The likelier class of each."""
+        return self.classes_[(self.decision_function(X) > 0).astype(int)]
+
+    def _tiles(self, X: Any) -> list[NDArray[Any]]:
+        if self.network not in NETWORKS:
+            raise ValueError(f"network {self.network!r} given; choose from {sorted(NETWORKS)}")
+        cut = partial(cut_tiles, tile=self.tile, min_side=self.tile, max_tiles=self.max_tiles)
+        return [cut(plane).numpy() for plane in _planes(X)]
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = _image_tags(super().__sklearn_tags__())
+        tags.requires_fit = True
+        tags.classifier_tags.multi_class = False
+        return tags
+
+
 _SETTINGS = {
     "logistic": ("C",),
     "svm": ("C", "kernel", "gamma"),
     "forest": ("n_estimators",),
+    "boosted": ("n_estimators", "max_depth"),
     "kmeans": ("n_clusters",),
 }
+
+
+def _image_tags(tags: Tags) -> Tags:
+    """Tags of an estimator that takes images and nothing else."""
+    tags.requires_fit = False
+    tags.input_tags.two_d_array = False
+    tags.input_tags.three_d_array = True
+    tags.input_tags.string = True
+    return tags
 
 
 def _two_classes(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gandetect.detect.planes import PlaneSpec, extract_planes
 from gandetect.ops import CONVENTIONS, azimuthal_counts, spectral_profile
 
 PROJECTIONS = ("azimuthal", "rows", "columns")
@@ -88,13 +89,23 @@ class FeatureSpec:
         return torch.linspace(0, highest, self.bands + 1, dtype=torch.float64)
 
 
-def extract(images: Tensor, spec: FeatureSpec) -> Tensor:
+Spec = FeatureSpec | PlaneSpec
+
+
+def spec_from_dict(values: dict[str, Any]) -> Spec:
+    """The specification whose `to_dict` gave `values`; raises ValueError for unknown settings."""
+    return (PlaneSpec if "transform" in values else FeatureSpec).from_dict(values)
+
+
+def extract(images: Tensor, spec: Spec) -> Tensor:
     """Features (N, F) float32 of luma `images` (N, H, W), 0..255 in uint8 or in floating point.
 
     Floating values are mapped onto the range of the convention first, as uint8 ones are by the op.
     With `spec.bands` the images must be square: the circles of a rectangle are not circles in
-    cycles per pixel. Raises ValueError otherwise.
+    cycles per pixel. For a `PlaneSpec` see `extract_planes`. Raises ValueError otherwise.
     """
+    if isinstance(spec, PlaneSpec):
+        return extract_planes(images, spec)
     if images.ndim != 3:
         raise ValueError(f"images of shape {tuple(images.shape)} given; want (N, H, W)")
     height, width = images.shape[1:]

@@ -21,7 +21,8 @@ def source_folds(
     """
     y = np.asarray(labels)
     sources = np.unique(groups, return_inverse=True)[1]
-    fewest = min(len(np.unique(sources[y == label])) for label in (0, 1))
+    labels_wanted = {0, 1, *np.unique(y).tolist()}
+    fewest = min(len(np.unique(sources[y == label])) for label in labels_wanted)
     if fewest < 2:
         raise ValueError(
             f"{fewest} source(s) of one class; at least 2 real and 2 generated images are needed"

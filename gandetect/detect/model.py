@@ -20,7 +20,9 @@ from torch import Tensor
 
 from gandetect.detect import scorers
 from gandetect.detect.calibration import CONFIDENCE, Thresholds, choose_thresholds
-from gandetect.detect.features import FeatureSpec, extract
+from gandetect.detect.features import FeatureSpec, Spec, extract, spec_from_dict
+from gandetect.detect.members import FUSION, fused, members_of
+from gandetect.detect.planes import PlaneSpec
 from gandetect.detect.tiles import MAX_TILES, central_square
 from gandetect.media import LUMA_DEFINITION
 
@@ -32,6 +34,7 @@ PROBE_TOLERANCE = 1e-2
 _CALIBRATION = ("calibration.platt", "calibration.real", "calibration.generated")
 # What a model may carry besides; see `gandetect.detect.reference` for the references.
 _VIDEO = "calibration.video"
+_NETWORK = "network."
 _REFERENCE = "reference."
 _REFERENCE_REAL = "reference.real"
 _REFERENCE_COVARIANCE = "reference.covariance"
@@ -57,7 +60,8 @@ class Model:
         self.card = card
         self.sha256 = sha256
         _check(self.arrays, card)
-        self.spec = FeatureSpec.from_dict(card["features"])
+        self.spec = spec_from_dict(card["features"])
+        self._members = members_of(card, _of_scorer(self.arrays))
         self.name: str = card["name"]
         self.kind: str = card["kind"]
         self.tile: int = card["tile"]
@@ -69,7 +73,7 @@ class Model:
         name: str,
         classifier: str,
         kind: str,
-        spec: FeatureSpec,
+        spec: Spec,
         arrays: Mapping[str, Tensor],
         *,
         tile: int,
@@ -77,8 +81,13 @@ class Model:
         real_scores: Tensor,
         generated_scores: Tensor,
         details: Mapping[str, Any] | None = None,
+        references: Mapping[str, Tensor] | None = None,
     ) -> Model:
-        """A model from fitted parts; `details` (JSON values) joins the card."""
+        """A model from fitted parts; `details` (JSON values) joins the card, `references` (arrays
+        named `reference.*`) explain its verdicts.
+
+        A network's arrays are its weights, and `details` has its name and settings as `network`.
+        """
         card = {
             "format_version": FORMAT_VERSION,
             "name": name,
@@ -87,7 +96,7 @@ class Model:
             "features": spec.to_dict(),
             "luma": LUMA_DEFINITION,
             "tile": tile,
-            "min_side": MIN_SIDE,
+            "min_side": smallest_side(spec),
             "max_tiles": MAX_TILES,
             **(details or {}),
         }
@@ -98,7 +107,9 @@ class Model:
             "probe": _probe(spec),
         }
         # One round trip, so that the card in memory is the card that will be read.
-        return cls({**arrays, **calibration}, json.loads(json.dumps(card)))
+        prefix = _NETWORK if kind == scorers.NETWORK else ""
+        own = {f"{prefix}{key}": array for key, array in arrays.items()}
+        return cls({**own, **calibration, **(references or {})}, json.loads(json.dumps(card)))
 
     @classmethod
     def load(cls, path: str | Path) -> Model:
@@ -159,8 +170,12 @@ class Model:
     def features(self, images: Tensor) -> Tensor:
         """Features (N, F) float32 of luma `images` (N, H, W), uint8 or floating 0..255.
 
-        A rectangle is cut to its central even square. Raises ValueError below `min_side`.
+        A rectangle is cut to its central even square. Raises ValueError below `min_side`, and for
+        larger images where the features belong to one tile size.
         """
+        return extract(self._squares(images), self.spec)
+
+    def _squares(self, images: Tensor) -> Tensor:
         if images.ndim != 3:
             raise ValueError(f"images of shape {tuple(images.shape)} given; want (N, H, W)")
         squares = central_square(images)
@@ -169,15 +184,25 @@ class Model:
                 f"images of {images.shape[1]}x{images.shape[2]} pixels given; "
                 f"{self.name} needs at least {self.min_side}x{self.min_side}"
             )
-        return extract(squares, self.spec)
+        return squares
 
     def logits(self, images: Tensor) -> Tensor:
         """Logits (N,) float32 of luma `images` (N, H, W); an image scores the mean of its tiles."""
-        return self.score_features(self.features(images))
+        return fused(self._members, self.arrays, self._squares(images))
 
     def score_features(self, features: Tensor) -> Tensor:
-        """Logits (N,) float32 of `features` (N, F)."""
-        return scorers.SCORERS[self.kind](self.arrays, features.cpu()).float()
+        """Logits (N,) float32 of `features` (N, F), or of tiles (N, S, S) for a network.
+
+        Raises ValueError for a fusion, whose members have features of their own.
+        """
+        if self.kind == FUSION:
+            raise ValueError(f"{self.name} is a fusion; score images, not features")
+        return self._members[0].score(features.cpu()).float()
+
+    @property
+    def ignores_brightness(self) -> bool:
+        """Whether the mean and the contrast of an image cancel in its logit."""
+        return all(member.spec.ignores_brightness for member in self._members)
 
     def probability(self, logits: Tensor | float) -> Tensor:
         """Calibrated p(generated) of image `logits`, for classes equally frequent."""
@@ -223,8 +248,13 @@ class Model:
 
     @property
     def classifier(self) -> str:
-        """The name `fit` was given: logistic, svm, forest or kmeans."""
+        """The name `fit` was given, one of `classifiers.CLASSIFIERS`."""
         return str(self.card["classifier"])
+
+
+def smallest_side(spec: Spec) -> int:
+    """The smallest tile that has the features of `spec`."""
+    return spec.side if isinstance(spec, PlaneSpec) else MIN_SIDE
 
 
 def _unpickled(data: bytes, sha256: str, recorded: str) -> Model:
@@ -243,19 +273,15 @@ def _check(arrays: Mapping[str, Tensor], card: dict[str, Any]) -> None:
         raise ValueError(
             f"made for the luma {card['luma']!r}, installed is {LUMA_DEFINITION!r}: fit it again"
         )
-    kind = card["kind"]
-    if kind not in scorers.SCORERS:
-        raise ValueError(f"unknown kind {kind!r}; known: {sorted(scorers.SCORERS)}")
-    wanted = {*scorers.ARRAY_NAMES[kind], *_CALIBRATION, "probe"}
+    if missing := {*_CALIBRATION, "probe"} - set(arrays):
+        raise ValueError(f"arrays {sorted(arrays)}; {sorted(missing)} are missing")
     optional = {name for name in arrays if name == _VIDEO or name.startswith(_REFERENCE)}
-    if set(arrays) - optional != wanted:
-        raise ValueError(f"arrays {sorted(arrays)}; a {kind} model has {sorted(wanted)}")
     if not all(torch.isfinite(array).all() for array in arrays.values()):
         raise ValueError("arrays hold values that are not finite")
     for name in sorted(optional):
         _check_optional(name, arrays[name], arrays["probe"].numel())
     _check_company(optional - {_VIDEO})
-    _check_convention(FeatureSpec.from_dict(card["features"]), arrays["probe"])
+    _check_convention(spec_from_dict(card["features"]), arrays["probe"])
 
 
 def _check_optional(name: str, array: Tensor, size: int) -> None:
@@ -286,22 +312,35 @@ def _check_company(references: set[str]) -> None:
         )
 
 
-def _check_convention(spec: FeatureSpec, recorded: Tensor) -> None:
+def _of_scorer(arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The arrays that score, a network's by the names of its weights."""
+    others = (*_CALIBRATION, _VIDEO, "probe")
+    return {
+        name.removeprefix(_NETWORK): array
+        for name, array in arrays.items()
+        if name not in others and not name.startswith(_REFERENCE)
+    }
+
+
+def _check_convention(spec: Spec, recorded: Tensor) -> None:
     """The name of a convention promises little; the features of one fixed image promise all."""
     current = _probe(spec)
     same = current.shape == recorded.shape and torch.allclose(
         current, recorded, rtol=1e-4, atol=PROBE_TOLERANCE
     )
     if not same:
+        named = spec.convention if isinstance(spec, FeatureSpec) else spec.transform
         raise ValueError(
-            f"its features do not match the installed convention {spec.convention!r}: fit it again"
+            f"its features do not match the installed convention {named!r}: fit it again"
         )
 
 
-def _probe(spec: FeatureSpec) -> Tensor:
-    """Features (F,) of the pattern (7x + 13y + xy) mod 256 on 64² pixels."""
-    y, x = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
-    return extract(((7 * x + 13 * y + x * y) % 256).to(torch.uint8)[None], spec)[0]
+def _probe(spec: Spec) -> Tensor:
+    """Features (F,) of the pattern (7x + 13y + xy) mod 256 on 64² pixels, or on one tile."""
+    side = spec.side if isinstance(spec, PlaneSpec) else 64
+    y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    pattern = ((7 * x + 13 * y + x * y) % 256).to(torch.uint8)[None]
+    return extract(pattern, spec)[0].float().flatten()
 
 
 def _parse(data: bytes, origin: str) -> tuple[dict[str, Tensor], dict[str, Any], str]:

@@ -1,17 +1,23 @@
 """Fitted classifiers as plain arrays, scored with torch alone.
 
 Each scorer maps features (N, F) to logits (N,): positive means generated. The arrays come from
-`gandetect.detect.export`, and go into the model file as they are.
+`gandetect.detect.classifiers`, and go into the model file as they are. A network maps tiles
+(N, S, S) instead, and is rebuilt from its name, its settings and its weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from gandetect.detect.networks import NETWORKS, Network, rebuild
+
 Arrays = Mapping[str, Tensor]
+Scorer = Callable[[Tensor], Tensor]
 
 
 def linear(arrays: Arrays, features: Tensor) -> Tensor:
@@ -36,6 +42,13 @@ def forest(arrays: Arrays, features: Tensor) -> Tensor:
     Node i of the concatenated trees sends a sample to `left[i]` where `features[feature[i]] <=
     threshold[i]`, else to `right[i]`; a leaf sends it to itself. `roots` (T,) start the trees.
     """
+    share = arrays["share"][_leaves(arrays, features)].mean(dim=1)
+    margin = 0.5 / len(arrays["roots"])
+    return torch.log((share + margin) / (1 - share + margin))
+
+
+def _leaves(arrays: Arrays, features: Tensor) -> Tensor:
+    """The leaf (N, T) of each tree that each of `features` (N, F) ends in."""
     roots, index = arrays["roots"].long(), arrays["feature"].long()
     left, right = arrays["left"].long(), arrays["right"].long()
     x = features.float().double()
@@ -47,9 +60,13 @@ def forest(arrays: Arrays, features: Tensor) -> Tensor:
         if torch.equal(following, node):
             break
         node = following
-    share = arrays["share"][node].mean(dim=1)
-    margin = 0.5 / len(roots)
-    return torch.log((share + margin) / (1 - share + margin))
+    return node
+
+
+def boosted(arrays: Arrays, features: Tensor) -> Tensor:
+    """`base` plus the `value` of one leaf of each tree; nodes as in `forest`."""
+    node = _leaves(arrays, features)
+    return arrays["value"][node].sum(dim=1) + arrays["base"]
 
 
 def kmeans(arrays: Arrays, features: Tensor) -> Tensor:
@@ -67,15 +84,63 @@ SCORERS: dict[str, Callable[[Arrays, Tensor], Tensor]] = {
     "linear": linear,
     "rbf": rbf,
     "forest": forest,
+    "boosted": boosted,
     "kmeans": kmeans,
 }
+NETWORK = "network"
+KINDS = frozenset({*SCORERS, NETWORK})
+# Networks score this many tiles at a time, whatever they are given: the order of the sums in a
+# convolution depends on the size of its batch, and a score must not.
+CHUNK = 8
 
 ARRAY_NAMES: dict[str, frozenset[str]] = {
     "linear": frozenset({"weight", "center", "bias"}),
     "rbf": frozenset({"center", "scale", "support", "dual", "gamma", "bias"}),
     "forest": frozenset({"roots", "feature", "threshold", "left", "right", "share"}),
+    "boosted": frozenset({"roots", "feature", "threshold", "left", "right", "value", "base"}),
     "kmeans": frozenset({"center", "scale", "clusters", "labels"}),
 }
+
+
+def build(kind: str, arrays: Arrays, network: Mapping[str, Any] | None = None) -> Scorer:
+    """The scorer of `kind` with its `arrays`; `network`: name and settings, for a network.
+
+    Raises ValueError where the arrays are not those of the kind.
+    """
+    if kind == NETWORK:
+        return partial(score_tiles, _rebuilt(arrays, network))
+    if kind not in SCORERS:
+        raise ValueError(f"unknown kind {kind!r}; known: {sorted(KINDS)}")
+    if set(arrays) != ARRAY_NAMES[kind]:
+        raise ValueError(f"arrays {sorted(arrays)}; {kind} has {sorted(ARRAY_NAMES[kind])}")
+    return partial(SCORERS[kind], arrays)
+
+
+def score_tiles(network: Network, tiles: Tensor) -> Tensor:
+    """Logits (N,) float32 of `tiles` (N, S, S), the same whatever the others are."""
+    with torch.inference_mode():
+        logits = [network(part)[:count] for part, count in _chunks(tiles)]
+    return torch.cat(logits).float() if logits else tiles.new_zeros(0).float()
+
+
+def _chunks(tiles: Tensor) -> Iterator[tuple[Tensor, int]]:
+    """`tiles` in batches of `CHUNK`, the last filled up, and how many of each count."""
+    for part in tiles.split(CHUNK):
+        count = len(part)
+        if count < CHUNK:
+            part = torch.cat([part, part.new_zeros(CHUNK - count, *part.shape[1:])])
+        yield part, count
+
+
+def _rebuilt(arrays: Arrays, network: Mapping[str, Any] | None) -> Network:
+    try:
+        name, settings = network["name"], network["settings"]  # type: ignore[index]
+        kind = NETWORKS[name]
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"network {network!r}; want name, one of {sorted(NETWORKS)}, and settings"
+        ) from error
+    return rebuild(kind, settings, arrays)
 
 
 def _standardize(arrays: Arrays, features: Tensor) -> Tensor:

@@ -23,21 +23,25 @@ from torch import Tensor
 from gandetect.detect.audit import Audit, LeakError, audit, describe
 from gandetect.detect.calibration import fit_platt, smallest_certifiable_rate
 from gandetect.detect.classifiers import Fitted, fit_classifier
-from gandetect.detect.features import FeatureSpec, extract
+from gandetect.detect.features import Spec, extract
 from gandetect.detect.folds import source_folds
 from gandetect.detect.metrics import Estimate, proportion, ranking
-from gandetect.detect.model import MIN_SIDE, Model
+from gandetect.detect.model import MIN_SIDE, Model, smallest_side
+from gandetect.detect.networks.training import Progress
+from gandetect.detect.planes import PlaneSpec
 from gandetect.detect.reference import Examples, References, make_references
 from gandetect.detect.simulate import Pair, simulate
-from gandetect.detect.tiles import cut_tiles
+from gandetect.detect.tiles import MAX_TILES, cut_tiles
 from gandetect.media import MediaError, read_luma, sniff
 
-Progress = Callable[[str, int, int], None]
+# Networks see so many tiles of an image and no more: they train on every one of them many times.
+MAX_TILES_OF_NETWORKS = 4
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image: `features` (T, F) of tiles of `tile` pixels; `group` is what it stems from.
+    """One image: `features` (T, F) of tiles of `tile` pixels, or for networks the tiles (T, S, S);
+    `group` is what it stems from.
 
     `delivery` names how it was compressed, for the error rates of the model card. `modes`: the
     up-samplers that made it, in order, where the simulation knows them.
@@ -46,7 +50,7 @@ class Sample:
     group: str
     label: int
     tile: int
-    features: NDArray[np.float32]
+    features: NDArray[Any]
     delivery: str = "as in the files"
     modes: tuple[str, ...] = ()
 
@@ -112,14 +116,16 @@ def load_folder(
     dataset: Dataset,
     folder: str | Path,
     label: int,
-    spec: FeatureSpec,
+    spec: Spec,
     tile: int,
     progress: Progress | None = None,
+    *,
+    min_side: int = MIN_SIDE,
 ) -> None:
     """Add the images below `folder` to `dataset`; files that fail are noted there, not raised.
 
     Files of both classes with the same name, apart from the suffix, count as one source: a
-    photograph and what was generated from it.
+    photograph and what was generated from it. Images smaller than `min_side` fail.
     """
     files = image_files(folder)
     for number, path in enumerate(files):
@@ -128,7 +134,7 @@ def load_folder(
         try:
             data = path.read_bytes()
             pixels = read_luma(data).as_uint8_range()
-            features = extract(cut_tiles(pixels, tile, min_side=MIN_SIDE), spec).numpy()
+            features = _features(pixels, tile, spec, min_side)
             row = describe(data, pixels)
         except (MediaError, ValueError, OSError) as error:
             dataset.failed[str(path)] = str(error)
@@ -141,21 +147,25 @@ def load_folder(
 def simulate_folder(
     dataset: Dataset,
     folder: str | Path,
-    spec: FeatureSpec,
+    spec: Spec,
     tiles: Sequence[int],
     *,
     pairs: int,
     seed: int,
     progress: Progress | None = None,
+    min_side: int = MIN_SIDE,
 ) -> None:
-    """Add `pairs` simulated pairs of each photograph below `folder`, cut to each tile size."""
+    """Add `pairs` simulated pairs of each photograph below `folder`, cut to each tile size.
+
+    Pairs smaller than `min_side` are left out.
+    """
     files = image_files(folder)
     readable = [path for path in files if _note_failure(dataset, path)]
     planes = [partial(_load, path) for path in readable]
     for pair in simulate(planes, pairs=pairs, seed=seed):
         if progress:
             progress("simulating", pair.source, len(readable))
-        _add_pair(dataset, pair, source_of(readable[pair.source], folder), spec, tiles)
+        _add_pair(dataset, pair, source_of(readable[pair.source], folder), spec, tiles, min_side)
 
 
 def source_of(path: Path, folder: str | Path) -> str:
@@ -179,17 +189,25 @@ def _note_failure(dataset: Dataset, path: Path) -> bool:
     return True
 
 
+def _features(pixels: Tensor, tile: int, spec: Spec, min_side: int) -> NDArray[Any]:
+    """What a fit sees of an image; raises ValueError where it is too small or flat."""
+    of_pixels = isinstance(spec, PlaneSpec) and spec.transform == "pixels"
+    most = MAX_TILES_OF_NETWORKS if of_pixels else MAX_TILES
+    smallest = max(min_side, smallest_side(spec))
+    return extract(cut_tiles(pixels, tile, min_side=smallest, max_tiles=most), spec).numpy()
+
+
 def _add_pair(
-    dataset: Dataset, pair: Pair, group: str, spec: FeatureSpec, tiles: Iterable[int]
+    dataset: Dataset, pair: Pair, group: str, spec: Spec, tiles: Iterable[int], min_side: int
 ) -> None:
     for tile in tiles:
         try:
-            images = [cut_tiles(image, tile) for image in (pair.real, pair.generated)]
+            planes = (pair.real, pair.generated)
+            images = [_features(plane, tile, spec, min_side) for plane in planes]
         except ValueError:
-            # A flat crop, such as a piece of sky; both of the pair go, or the classes would differ.
+            # A flat or small crop; both of the pair go, or the classes would differ.
             continue
-        for label, cut in enumerate(images):
-            features = extract(cut, spec).numpy()
+        for label, features in enumerate(images):
             modes = pair.modes if label else ()
             delivery = _delivery(pair.delivery.quality)
             dataset.samples.append(Sample(group, label, tile, features, delivery, modes))
@@ -203,7 +221,7 @@ def _delivery(quality: int | None) -> str:
 
 def fit_model(
     dataset: Dataset,
-    spec: FeatureSpec,
+    spec: Spec,
     *,
     name: str,
     classifier: str = "logistic",
@@ -211,32 +229,63 @@ def fit_model(
     seed: int = 0,
     allow_leak: bool = False,
     details: dict[str, Any] | None = None,
+    progress: Progress | None = None,
     **settings: Any,
 ) -> Fit:
-    """Audit, cross-fit, calibrate and fit.
+    """Audit, cross-fit, calibrate and fit; `settings` as in `fit_classifier`.
 
     Raises LeakError where the audit fails, unless `allow_leak`; ValueError where a class has fewer
     than two sources.
     """
     samples = dataset.samples
-    found = _audited(dataset, spec, seed, allow_leak)
+    found = audited(dataset, (spec,), seed, allow_leak)
 
     def fit(chosen: Sequence[Sample]) -> Fitted:
-        return _fit_samples(chosen, classifier, seed, settings)
+        return fit_samples(chosen, classifier, seed, settings, progress)
 
     scores = cross_fitted_scores(samples, fit, seed)
+    fitted = fit(samples)
+    references, worth = _references(samples, spec, tile, seed)
+    card = {"reference": worth, **({"network": fitted.network} if fitted.network else {})}
+    kept = {key: value for key, value in settings.items() if key != "schedule"}
+    parts = ModelParts(name, classifier, fitted.kind, spec, fitted.arrays, references)
+    details = {**card, **(details or {})}
+    return calibrated(parts, dataset, scores, tile, seed, found, kept, details)
+
+
+@dataclass(frozen=True)
+class ModelParts:
+    """What a model is made of, but for its calibration; see `Model.create`."""
+
+    name: str
+    classifier: str
+    kind: str
+    spec: Spec
+    arrays: dict[str, Tensor]
+    references: dict[str, Tensor] = field(default_factory=dict)
+
+
+def calibrated(
+    parts: ModelParts,
+    dataset: Dataset,
+    scores: NDArray[np.float64],
+    tile: int,
+    seed: int,
+    found: Audit | None,
+    settings: dict[str, Any],
+    details: dict[str, Any],
+) -> Fit:
+    """The model of `parts`, calibrated on the cross-fitted `scores` (N,) of the samples."""
+    samples = dataset.samples
     unit = [i for i, sample in enumerate(samples) if sample.tile == tile]
     labels = np.array([samples[i].label for i in unit])
-    groups = np.array([samples[i].group for i in unit])
-    auc = ranking(labels, scores[unit], groups)["auc"]
+    auc = ranking(labels, scores[unit], np.array([samples[i].group for i in unit]))["auc"]
     accuracy = {
         name: proportion((scores[unit] > 0)[labels == label] == label)
         for label, name in ((0, "real"), (1, "generated"))
     }
-    fitted = fit(samples)
-    calibration = [scores[_first_of_each(samples, unit, label)] for label in (0, 1)]
+    real, generated = (scores[_first_of_each(samples, unit, label)] for label in (0, 1))
     n_real, n_generated = (int((labels == label).sum()) for label in (0, 1))
-    references, worth = references_from(samples, tile, seed)
     card = {
         "training": {
             "data": dataset.manifest(),
@@ -251,20 +300,19 @@ def fit_model(
             "tile": tile,
             "error_rates": _error_rates(samples, scores),
         },
-        "reference": worth,
-        **(details or {}),
     }
     model = Model.create(
-        name,
-        classifier,
-        fitted.kind,
-        spec,
-        {**fitted.arrays, **references.to_arrays()},
+        parts.name,
+        parts.classifier,
+        parts.kind,
+        parts.spec,
+        parts.arrays,
         tile=tile,
         platt=fit_platt(scores[unit], labels),
-        real_scores=torch.from_numpy(calibration[0]),
-        generated_scores=torch.from_numpy(calibration[1]),
-        details=card,
+        real_scores=torch.from_numpy(real),
+        generated_scores=torch.from_numpy(generated),
+        details={**card, **details},
+        references=parts.references,
     )
     return Fit(model, auc, accuracy, n_real, n_generated, found)
 
@@ -281,6 +329,16 @@ def cross_fitted_scores(
         for i in test:
             scores[i] = fitted.logits(samples[i].features).mean()
     return scores
+
+
+def _references(
+    samples: Sequence[Sample], spec: Spec, tile: int, seed: int
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The arrays that explain verdicts, and their worth; none where there is no profile."""
+    if isinstance(spec, PlaneSpec):
+        return {}, {}
+    references, worth = references_from(samples, tile, seed)
+    return references.to_arrays(), worth
 
 
 def references_from(
@@ -320,21 +378,25 @@ def _error_rates(samples: Sequence[Sample], scores: NDArray[np.float64]) -> list
     return rows
 
 
-def _audited(dataset: Dataset, spec: FeatureSpec, seed: int, allow_leak: bool) -> Audit | None:
+def audited(dataset: Dataset, specs: Sequence[Spec], seed: int, allow_leak: bool) -> Audit | None:
     """The audit of the files; None where there are none, since simulation delivers pairs alike."""
     if not dataset.rows:
         return None
     labels = [sample.label for sample in dataset.samples]
     groups = [sample.group for sample in dataset.samples]
-    counts = not spec.ignores_brightness
+    counts = not all(spec.ignores_brightness for spec in specs)
     found = audit(dataset.rows, labels, groups, brightness_counts=counts, seed=seed)
     if found.leaks and not allow_leak:
         raise LeakError(found)
     return found
 
 
-def _fit_samples(
-    samples: Sequence[Sample], classifier: str, seed: int, settings: dict[str, Any]
+def fit_samples(
+    samples: Sequence[Sample],
+    classifier: str,
+    seed: int,
+    settings: dict[str, Any],
+    progress: Progress | None,
 ) -> Fitted:
     """Fit to all tiles; each image weighs the same, however many tiles it has."""
     return fit_classifier(
@@ -342,7 +404,9 @@ def _fit_samples(
         np.concatenate([sample.features for sample in samples]),
         np.concatenate([np.full(len(s.features), s.label) for s in samples]),
         weights=np.concatenate([np.full(len(s.features), 1 / len(s.features)) for s in samples]),
+        groups=np.concatenate([np.full(len(s.features), s.group) for s in samples]),
         seed=seed,
+        progress=progress,
         **settings,
     )
 

@@ -112,13 +112,12 @@ class ScreenOptions:
 
     def work(self, model: Scorer, batch_size: int = 64, device: str = "cpu") -> WorkSettings:
         """What workers are told; raises ValueError for options out of range."""
-        spec = getattr(model, "spec", None)
         options = CutOptions(
             self.region,
             model.tile,
             model.min_side,
             self.max_tiles,
-            as_decoded=bool(spec is not None and spec.ignores_brightness),
+            as_decoded=bool(getattr(model, "ignores_brightness", False)),
         )
         sampling = Sampling(self.every, self.max_frames, self.keyframes)
         return WorkSettings(model, sampling, options, batch_size, device)

@@ -7,7 +7,7 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
-from gandetect.detect import SpectralDetector, SpectralProfile
+from gandetect.detect import NetworkDetector, SpectralDetector, SpectralPlane, SpectralProfile
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def data(real_images, generated_images):
     return np.concatenate([real_images, generated_images]), np.repeat([0, 1], 60)
 
 
-@pytest.mark.parametrize("classifier", ["logistic", "svm", "forest", "kmeans"])
+@pytest.mark.parametrize("classifier", ["logistic", "svm", "forest", "boosted", "kmeans"])
 def test_each_classifier_separates_an_easy_pair(data, classifier):
     images, labels = data
     profile = SpectralProfile(tile=64)
@@ -44,6 +44,44 @@ def test_composes_in_a_pipeline(data):
     pipeline = Pipeline([("profile", SpectralProfile()), ("model", LogisticRegression())])
     pipeline.set_params(profile__tile=64).fit(images[::2], labels[::2])
     assert pipeline.score(images[1::2], labels[1::2]) >= 0.95
+
+
+@pytest.mark.parametrize("plane", ["spectrum", "dct"])
+def test_planes_compose_and_separate(data, plane):
+    images, labels = data
+    pipeline = Pipeline(
+        [("plane", SpectralPlane(plane, side=32)), ("model", LogisticRegression(C=0.01))]
+    ).fit(images[::2], labels[::2])
+    assert pipeline.score(images[1::2], labels[1::2]) >= 0.95
+
+
+def test_a_detector_takes_planes_as_its_profile(data):
+    images, labels = data
+    detector = SpectralDetector(profile=SpectralPlane(side=64)).fit(images[::2], labels[::2])
+    assert detector.score(images[1::2], labels[1::2]) >= 0.95
+
+
+def test_a_network_separates_an_easy_pair(data):
+    images, labels = data
+    detector = NetworkDetector("residual", tile=64, settings={"widths": (4, 8)}, epochs=40,
+                               batch=16, rate=3e-3, patience=40)  # fmt: skip
+    named = np.array(["camera", "made"])[labels]
+    detector.fit(images[::2], named[::2])
+    assert detector.score(images[1::2], named[1::2]) >= 0.9
+    probability = detector.predict_proba(images[1::2])
+    assert np.array_equal(probability[:, 1] > 0.5, detector.predict(images[1::2]) == "made")
+
+
+def test_what_belongs_elsewhere_is_refused(data):
+    images, labels = data
+    with pytest.raises(ValueError, match="NetworkDetector"):
+        SpectralDetector("cnn", profile=SpectralProfile(tile=64)).fit(images, labels)
+    with pytest.raises(ValueError, match="choose from"):
+        NetworkDetector("transformer").fit(images, labels)
+    with pytest.raises(ValueError, match="spectrum"):
+        SpectralPlane("pixels").fit(images)
+    with pytest.raises(ValueError, match="at least 128x128"):
+        NetworkDetector("pixels").fit(images, labels)
 
 
 def test_published_features_are_within_reach(real_images):
