@@ -37,6 +37,8 @@ from gandetect.media import read_luma
 
 FOLDS = 5
 FPR = 0.05
+# How the card names what was done to the files.
+QUALITIES = {"none": "none", "jpeg-90": 90, "jpeg-75": 75}
 # Generator, folder of its images, folder of the real images, and what these are.
 SETS = (
     ("dcgan", "dcgan", "dcgan_real", "photographs reduced to 64 pixels"),
@@ -57,7 +59,7 @@ METHOD = [
     "photographs, never by a fit that saw the photograph it stems from. Intervals are 95 %, from "
     "resampling photographs (images of one photograph, real and enlarged, are one cluster); "
     f"`flagged` is the share above the shipped threshold for {FPR:.0%} false alarms, with its "
-    "binomial interval.",
+    "interval.",
     "The enlarged images are compared with the very crops that were reduced and enlarged: same "
     "content, size, PNG writer. The crops keep what JPEG left in the photographs, which reducing "
     "has weakened in the enlarged ones; the rows with JPEG 90 and 75 compress both classes again. "
@@ -80,7 +82,7 @@ def main() -> int:
     with threadpool_limits(1):
         models = [without_fold(model, dataset.samples, fold_of, fold) for fold in range(FOLDS)]
     score = partial(out_of_fold, models=models, fold_of=fold_of)
-    threshold = model.thresholds(FPR).generated
+    thresholds = model.thresholds(FPR)
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         sets = [(*entry, arguments.generated) for entry in SETS]
@@ -91,13 +93,15 @@ def main() -> int:
                 score(folder_items(folder / real, 0)),
                 score(folder_items(folder / generated, 1)),
             )
-            found = tabulate(scored[0], {name: scored[1]}, threshold)
-            rows += [{"reals": reals} | row for row in found]
+            found = tabulate(scored[0], {name: scored[1]}, thresholds)
+            rows += [
+                {"reals": reals, "quality": QUALITIES[row["perturbation"]]} | row for row in found
+            ]
     evaluation = {
         "model": NAME,
         "sha256": model.sha256,
         "fpr": FPR,
-        "threshold": threshold,
+        "threshold": thresholds.generated,
         "method": METHOD,
         "rows": rows,
     }

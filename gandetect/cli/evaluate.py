@@ -4,21 +4,47 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from gandetect.cli._common import check_place, printable, require
+
 if TYPE_CHECKING:
+    from rich.table import Table
+
+    from gandetect.detect.evaluation import Item, Scored
     from gandetect.detect.model import Model
+    from gandetect.detect.training import Sample
+
+    Progress = Callable[[str, int, int], None]
 
 EPILOG = """\b
-Examples:
-  gandetect evaluate --real PHOTOS/ --generated dcgan=FAKES/
-  gandetect evaluate --real PHOTOS/ --generated a=A/ --generated b=B/ --out figures.json
+What do I want to know?
+  How good is it on my files, with intervals?
+    gandetect evaluate --real PHOTOS/ --generated dcgan=FAKES/
+  Does it survive JPEG, resizing, blur, noise and video coding?
+    gandetect evaluate --real PHOTOS/ --generated dcgan=FAKES/ --grid
+  Would it catch a generator that it was never shown?
+    gandetect evaluate --real PHOTOS/ --generated a=A/ --generated b=B/ --transfer
+  How many images does it need to be trained on?
+    gandetect evaluate --real PHOTOS/ --generated a=A/ --learning-curve
+  Everything, as a page to read and as numbers:
+    gandetect evaluate --real PHOTOS/ --generated a=A/ --generated b=B/ --grid --transfer \\
+        --learning-curve --report evaluation.html --out figures.json
 
 \b
-Exit codes: 0 done, 1 done but some images could not be scored, 2 bad usage, 3 nothing was measured.
+PHOTOS/ and FAKES/ must be alike in all but their making: same sizes, same format and quality,
+written by the same program. The leak audit says whether they are; nothing below a failed audit
+means what it seems to. Files of the same name in both folders count as one source, as do those
+with the same `source` in a folder's manifest.json.
+
+\b
+Exit codes: 0 done, 1 done in part: some images could not be scored, or there were too few to train
+from, 2 bad usage, 3 nothing was measured.
 """
 COLUMNS = ("auc", "tpr_at_0.05", "tpr_at_0.01", "real_accuracy", "generated_accuracy")
 
@@ -28,7 +54,12 @@ COLUMNS = ("auc", "tpr_at_0.05", "tpr_at_0.01", "real_accuracy", "generated_accu
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
 )
-@click.option("--real", required=True, type=click.Path(exists=True, file_okay=False))
+@click.option(
+    "--real",
+    required=True,
+    type=click.Path(exists=True, file_okay=False),
+    help="Real images, for all generators alike.",
+)
 @click.option(
     "--generated",
     "generated",
@@ -38,41 +69,73 @@ COLUMNS = ("auc", "tpr_at_0.05", "tpr_at_0.01", "real_accuracy", "generated_accu
     help="A generator's name and its images; repeat for more.",
 )
 @click.option("--model", "model_path", type=click.Path(exists=True), help="Default: the shipped.")
-@click.option("--fpr", default=0.05, type=click.FloatRange(0, 1, min_open=True, max_open=True))
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.option(
+    "--fpr",
+    default=0.05,
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Use the model's thresholds for this false-alarm rate.",
+)
+@click.option(
+    "--prevalence",
+    default=0.5,
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Share of generated images for which the calibration figures hold.",
+)
+@click.option("--grid", is_flag=True, help="Measure after each of 22 perturbations too.")
+@click.option(
+    "--transfer",
+    is_flag=True,
+    help="Train the model's kind of classifier anew on each generator, test on each.",
+)
+@click.option(
+    "--learning-curve", is_flag=True, help="The same from 16, 20, 100 and 1000 training images."
+)
+@click.option("--audit/--no-audit", default=True, help="Can the files be told apart unseen?")
+@click.option("--report", type=click.Path(dir_okay=False), help="Write a page (.html) to read.")
 @click.option("--out", type=click.Path(dir_okay=False), help="Write the figures as JSON to a file.")
-def command(
-    real: str,
-    generated: tuple[str, ...],
-    model_path: str | None,
-    fpr: float,
-    as_json: bool,
-    out: str | None,
-) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def command(**options: Any) -> None:
     """Measure a detector on labelled folders.
 
-    For each generator: AUC, the rates of detection at 5 % and 1 % false alarms and more, with 95 %
-    intervals, in tiles of 64 and 128 pixels and whole, as the files are and after JPEG at 90 and
-    75. Images of the same name in both folders are taken to share their source.
+    For each generator, with 95 % intervals from resampling sources: AUC, average precision, equal
+    error rate, detection at 5, 1 and 0.1 % false alarms, both accuracies apart, calibration, and
+    what the model's thresholds do. In tiles of 64 and 128 pixels and whole, as the files are and
+    after JPEG at 90 and 75.
     """
-    folders = dict(_named(entry) for entry in generated)
+    folders = _named(options["generated"])
+    _check(options, folders)
     try:
-        result = _measure(real, folders, _load(model_path), fpr)
+        result = _measured(options, folders)
     except ValueError as error:
-        click.echo(f"Nothing was measured: {error}", err=True)
+        click.echo(f"Nothing was measured: {printable(str(error))}", err=True)
         sys.exit(3)
-    text = json.dumps(result, indent=1)
-    if out:
-        Path(out).write_text(text + "\n")
-    click.echo(text) if as_json else _print(result)
-    sys.exit(1 if result["failed"] else 0)
+    _present(result, options)
+    sys.exit(1 if result["failed"] or "not_trained" in result else 0)
 
 
-def _named(entry: str) -> tuple[str, str]:
-    name, separator, folder = entry.partition("=")
-    if not separator or not Path(folder).is_dir():
-        raise click.UsageError(f"--generated {entry!r}: give NAME=DIR with a folder that exists")
-    return name, folder
+def _named(entries: Sequence[str]) -> dict[str, str]:
+    folders: dict[str, str] = {}
+    for entry in entries:
+        name, _, folder = entry.partition("=")
+        if not name or not Path(folder).is_dir() or not folder:
+            raise click.UsageError(
+                f"--generated {entry!r}: give NAME=DIR with a folder that exists"
+            )
+        if name in folders:
+            raise click.UsageError(f"two generators named {name!r}; give each its own name")
+        folders[name] = folder
+    return folders
+
+
+def _check(options: Mapping[str, Any], folders: Mapping[str, str]) -> None:
+    """Refuse before a long run what could not be finished."""
+    if options["transfer"] and len(folders) < 2:
+        raise click.UsageError("--transfer needs two or more generators: repeat --generated")
+    require("gandetect evaluate", "train", "scipy", "sklearn")
+    if options["report"]:
+        require("--report", "report", "jinja2", "matplotlib")
+    for place in filter(None, (options["report"], options["out"])):
+        check_place(place)
 
 
 def _load(path: str | None) -> Model:
@@ -81,45 +144,337 @@ def _load(path: str | None) -> Model:
     return Model.load(path) if path else load_shipped()
 
 
-def _measure(real: str, folders: dict[str, str], model: Model, fpr: float) -> dict[str, Any]:
+def _measured(options: Mapping[str, Any], folders: Mapping[str, str]) -> dict[str, Any]:
+    """All that was asked for, as plain JSON values."""
     from gandetect.cli._progress import progress_bar
-    from gandetect.detect.evaluation import folder_items, score_items, tabulate
+    from gandetect.detect.evaluation import folder_items
 
-    def score(folder: str, label: int) -> list[Any]:
-        scored, errors = score_items(
-            folder_items(folder, label), lambda item: model, progress=progress
-        )
-        failed.update(errors)
-        if not scored:
-            raise ValueError(f"{folder}: none of its images could be scored")
-        return scored
-
-    failed: dict[str, str] = {}
+    model = _load(options["model_path"])
     with progress_bar() as progress:
-        reals = score(real, 0)
-        made = {name: score(folder, 1) for name, folder in folders.items()}
-    threshold = model.thresholds(fpr, certify=False).generated
+        real = folder_items(options["real"], 0)
+        generated = {name: folder_items(folder, 1) for name, folder in folders.items()}
+        result = _described(model, options)
+        result |= _scored(real, generated, model, options, progress)
+        if options["transfer"] or options["learning_curve"]:
+            result |= _trained(real, generated, model, options, result["failed"], progress)
+    return result
+
+
+def _described(model: Model, options: Mapping[str, Any]) -> dict[str, Any]:
+    import sklearn
+    import torch
+
+    from gandetect import __version__
+
+    thresholds = model.thresholds(options["fpr"], certify=False)
     return {
         "model": model.name,
         "sha256": model.sha256,
-        "fpr": fpr,
-        "threshold": threshold,
-        "rows": tabulate(reals, made, threshold),
+        "fpr": options["fpr"],
+        "threshold": thresholds.generated,
+        "threshold_real": thresholds.real,
+        "certified": thresholds.certified,
+        "prevalence": options["prevalence"],
+        "versions": {
+            "gandetect": __version__,
+            "torch": torch.__version__,
+            "scikit-learn": sklearn.__version__,
+        },
+    }
+
+
+def _scored(
+    real: Sequence[Item],
+    generated: Mapping[str, Sequence[Item]],
+    model: Model,
+    options: Mapping[str, Any],
+    progress: Progress,
+) -> dict[str, Any]:
+    """The figures of `model` itself, the audit, and what is drawn."""
+    from gandetect.detect.evaluation import (
+        DELIVERIES,
+        drawn_curves,
+        main_region,
+        pooled,
+        score_items,
+        tabulate,
+    )
+    from gandetect.detect.perturbations import GRID
+
+    failed: dict[str, str] = {}
+
+    def score(name: str, items: Sequence[Item]) -> list[Scored]:
+        steps = GRID if options["grid"] else DELIVERIES
+        scored, errors = score_items(
+            items, lambda item: model, perturbations=steps, progress=progress
+        )
+        failed.update(errors)
+        if not scored:
+            raise ValueError(f"{name}: none of its images could be scored")
+        return scored
+
+    reals = score(options["real"], real)
+    made = {name: score(name, items) for name, items in generated.items()}
+    table = partial(
+        tabulate,
+        thresholds=model.thresholds(options["fpr"], certify=False),
+        prevalence=options["prevalence"],
+        progress=progress,
+    )
+    rows = table(reals, made)
+    region = main_region(rows, model.tile)
+    drawn = drawn_curves(reals, made, region, prevalence=options["prevalence"]) if region else {}
+    return {
+        "audit": _audited(reals, made, model) if options["audit"] else None,
+        "region": region,
+        "rows": rows,
+        "pooled": table(reals, pooled(made)) if len(made) > 1 else [],
+        "curves": drawn,
         "failed": failed,
     }
 
 
+def _audited(
+    real: Sequence[Scored], generated: Mapping[str, Sequence[Scored]], model: Model
+) -> dict[str, dict[str, Any]]:
+    """The audit of the reals against each generator, or why there is none."""
+    from gandetect.detect.evaluation import audit_files
+
+    found: dict[str, dict[str, Any]] = {}
+    for name, scored in generated.items():
+        try:
+            audit = audit_files(real, scored, brightness_counts=not model.ignores_brightness)
+        except ValueError as error:
+            found[name] = {"leaks": None, "reason": str(error)}
+        else:
+            found[name] = audit.to_dict() | {"reason": audit.reason}
+    return found
+
+
+def _trained(
+    real: Sequence[Item],
+    generated: Mapping[str, Sequence[Item]],
+    model: Model,
+    options: Mapping[str, Any],
+    failed: dict[str, str],
+    progress: Progress,
+) -> dict[str, Any]:
+    """The transfer matrix and the learning curves of the model's kind of classifier.
+
+    Files that could not be read are noted in `failed`.
+    """
+    from gandetect.detect.transfer import (
+        classifier_fit,
+        learning_curve,
+        load_samples,
+        transfer_matrix,
+    )
+
+    def samples(items: Sequence[Item]) -> list[Sample]:
+        loaded, errors = load_samples(items, model, progress)
+        failed.update(errors)
+        return loaded
+
+    reals = samples(real)
+    made = {name: samples(items) for name, items in generated.items()}
+    fit = classifier_fit(model.classifier)
+    result: dict[str, Any] = {"trained_anew": model.classifier}
+    try:
+        if options["transfer"]:
+            result["transfer"] = transfer_matrix(reals, made, fit, progress=progress).to_dict()
+        if options["learning_curve"]:
+            result["learning_curve"] = {
+                name: learning_curve(reals, one, fit, progress=progress).to_dict()
+                for name, one in made.items()
+            }
+    except ValueError as error:
+        # Too few sources, or a model that no classifier of ours is: the other figures stand.
+        result["not_trained"] = str(error)
+    return result
+
+
+def _present(result: dict[str, Any], options: Mapping[str, Any]) -> None:
+    text = json.dumps(result, indent=1)
+    _say_audit(result)
+    click.echo(text) if options["as_json"] else _print(result)
+    for path, reason in result["failed"].items():
+        click.echo(printable(f"not scored: {path}: {reason}"), err=True)
+    if "not_trained" in result:
+        click.echo(printable(f"not trained anew: {result['not_trained']}"), err=True)
+    if options["out"]:
+        Path(options["out"]).write_text(text + "\n")
+    if options["report"]:
+        _write_report(result, options["report"])
+
+
+def _write_report(result: dict[str, Any], path: str) -> None:
+    from gandetect.report.evaluation import write_evaluation
+    from gandetect.screen.store import StoreError
+
+    try:
+        write_evaluation(result, path)
+    except StoreError as error:
+        click.echo(f"Error: {printable(str(error))}", err=True)
+        sys.exit(3)
+    click.echo(f"report: {printable(path)}", err=True)
+
+
+def _say_audit(result: dict[str, Any]) -> None:
+    for name, audit in (result["audit"] or {}).items():
+        if audit["leaks"] is None:
+            click.echo(printable(f"leak audit: {name} not audited: {audit['reason']}"), err=True)
+        elif audit["leaks"]:
+            text = (
+                f"LEAK in {name}: {audit['reason']}. The figures of {name} may measure the files "
+                "and not their making: deliver both classes alike and measure again."
+            )
+            click.secho(printable(text), err=True, fg="red", bold=True)
+
+
 def _print(result: dict[str, Any]) -> None:
     from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=200)
+    tables = [_deliveries(result), _figures(result)]
+    if any(_is_grid_only(row) for row in result["rows"]):
+        tables.append(_grid(result))
+    if "transfer" in result:
+        tables.append(_transfer(result))
+    if "learning_curve" in result:
+        tables.append(_learning(result))
+    for table in tables:
+        console.print(table)
+
+
+def _table(title: str, *columns: str) -> Table:
     from rich.table import Table
 
-    table = Table(title=f"{result['model']}: value [95 % interval]")
-    for name in ("generator", "region", "JPEG", "images", *COLUMNS):
-        table.add_column(name)
-    for row in result["rows"]:
-        figures = ["{:.3f} [{:.2f}, {:.2f}]".format(*row[name]) for name in COLUMNS]
-        count = f"{row['n_real']}+{row['n_generated']}"
-        table.add_row(row["generator"], str(row["region"]), str(row["quality"]), count, *figures)
-    Console().print(table)
-    for path, reason in result["failed"].items():
-        click.echo(f"not scored: {path}: {reason}", err=True)
+    table = Table(title=_text(title), title_justify="left")
+    for name in columns:
+        table.add_column(_text(name))
+    return table
+
+
+def _text(value: object) -> Any:
+    """As text without markup, whatever brackets a name holds."""
+    from rich.text import Text
+
+    return Text(printable(str(value)))
+
+
+def _is_grid_only(row: Mapping[str, Any]) -> bool:
+    from gandetect.detect.evaluation import DELIVERIES
+
+    return row["perturbation"] not in {one.name for one in DELIVERIES}
+
+
+def _deliveries(result: dict[str, Any]) -> Table:
+    """Every region as it is in the files and after the common deliveries."""
+    from gandetect.detect.metrics import FIGURES
+
+    titles = [FIGURES[name] for name in COLUMNS]
+    table = _table(
+        f"{result['model']}: value [95 % interval]",
+        *("generator", "region", "perturbation", "images", *titles),
+    )
+    for row in [*result["rows"], *result["pooled"]]:
+        if not _is_grid_only(row):
+            table.add_row(
+                _text(row["generator"]),
+                str(row["region"]),
+                row["perturbation"],
+                f"{row['n_real']}+{row['n_generated']}",
+                *(_estimate(row[name]) for name in COLUMNS),
+            )
+    return table
+
+
+def _figures(result: dict[str, Any]) -> Table:
+    """Every figure of each generator, in one region of the files as they are."""
+    from gandetect.detect.metrics import FIGURES, VERDICT_FIGURES
+
+    rows = [
+        row
+        for row in [*result["rows"], *result["pooled"]]
+        if row["region"] == result["region"] and row["perturbation"] == "none"
+    ]
+    title = (
+        f"region {result['region']}, files as they are; calibration at a prevalence of "
+        f"{result['prevalence']:g}; thresholds for {result['fpr']:.3g} false alarms"
+    )
+    table = _table(title, "figure", *(row["generator"] for row in rows))
+    for key, name in FIGURES.items():
+        table.add_row(name, *(_estimate(row[key]) for row in rows))
+    table.add_section()
+    for key, name in VERDICT_FIGURES.items():
+        table.add_row(name, *(_estimate(row["at_threshold"][key]) for row in rows))
+    if result["audit"]:
+        table.add_section()
+        audits = [result["audit"].get(row["generator"]) for row in rows]
+        table.add_row("leak audit", *(_audit_word(audit) for audit in audits))
+    return table
+
+
+def _audit_word(audit: Mapping[str, Any] | None) -> str:
+    if audit is None:
+        return ""
+    if audit["leaks"] is None:
+        return "not audited"
+    return f"{'LEAK' if audit['leaks'] else 'passed'}: AUC {_estimate(audit['auc'])}"
+
+
+def _grid(result: dict[str, Any]) -> Table:
+    """AUC by perturbation and generator, in the region that the figures are of."""
+    names = list(dict.fromkeys(row["generator"] for row in result["rows"]))
+    cells = {
+        (row["perturbation"], row["generator"]): row["auc"]
+        for row in result["rows"]
+        if row["region"] == result["region"]
+    }
+    table = _table(f"robustness: AUC in region {result['region']}", "perturbation", *names)
+    for perturbation in dict.fromkeys(row["perturbation"] for row in result["rows"]):
+        values = [cells.get((perturbation, name)) for name in names]
+        table.add_row(perturbation, *("" if auc is None else _estimate(auc) for auc in values))
+    return table
+
+
+def _transfer(result: dict[str, Any]) -> Table:
+    """AUC by the generator of the training (down) and of the test (across)."""
+    transfer = result["transfer"]
+    names = transfer["generators"]
+    worst = " -> ".join(transfer["worst"])
+    title = (
+        f"transfer of {result['trained_anew']}: AUC, trained on (down), tested on (across); mean "
+        f"{transfer['diagonal']:.3f} on the same, {transfer['off_diagonal']:.3f} on others, worst "
+        f"{worst}"
+    )
+    table = _table(title, "trained on", *names)
+    cells = {(cell["trained_on"], cell["tested_on"]): cell["auc"] for cell in transfer["cells"]}
+    for trained in names:
+        table.add_row(_text(trained), *(_estimate(cells[trained, tested]) for tested in names))
+    left_out = [_estimate(transfer["left_out"][name]) for name in names]
+    table.add_row("all the others", *left_out)
+    return table
+
+
+def _learning(result: dict[str, Any]) -> Table:
+    curves = result["learning_curve"]
+    sizes = sorted({int(size) for one in curves.values() for size in one["points"]})
+    title = f"learning curve of {result['trained_anew']}: AUC by training images [95 % of draws]"
+    table = _table(title, "generator", *map(str, sizes), "left out")
+    for name, one in curves.items():
+        points = [one["points"].get(str(size)) for size in sizes]
+        table.add_row(
+            _text(name),
+            *("" if auc is None else _estimate(auc) for auc in points),
+            ", ".join(one["left_out"]),
+        )
+    return table
+
+
+def _estimate(value: Any) -> str:
+    if isinstance(value, list):
+        return "{:.3f} [{:.2f}, {:.2f}]".format(*value)
+    return f"{value:.3f}"

@@ -8,6 +8,7 @@ the delivery of the files and not their making.
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, JpegImagePlugin
+from PIL import ExifTags, Image, JpegImagePlugin
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
@@ -27,13 +28,17 @@ from gandetect.detect.metrics import Estimate, ranking
 MAX_AUC = 0.6
 CONTAINERS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF")
 # Containers whose header tells their quality, or that lose nothing. There the size in bytes
-# measures # how much fine detail a picture has: the very trace that is looked for. Simulated pairs
-# that share # every setting of delivery differ by it (AUC .63), so it is reported and not held
+# measures how much fine detail a picture has: the very trace that is looked for. Simulated pairs
+# that share every setting of delivery differ by it (AUC .63), so it is reported and not held
 # against them.
 _QUALITY_SHOWN = frozenset({"JPEG", "PNG", "TIFF", "GIF", "BMP"})
 _EVIDENCE = frozenset({"bytes", "bytes_per_pixel"})
 _BRIGHTNESS = frozenset({"mean", "low", "high"})
 _BIT_DEPTHS = {"1": 1, "I;16": 16, "I;16B": 16, "I;16L": 16, "I": 32, "F": 32}
+_PNG_BIT_DEPTH = 24  # where in the file IHDR says it; Pillow opens deep color as 8 bits
+# A hostile file can carry any number of keys.
+_MAX_KEYS, _KEY_LENGTH = 64, 40
+_TREES = 50
 
 
 class LeakError(ValueError):
@@ -98,7 +103,7 @@ def _beyond_chance(auc: Estimate) -> bool:
 def describe(data: bytes, pixels: Tensor) -> dict[str, float]:
     """The metadata of one image file, `data`, and of its luma `pixels` (H, W): one audit row."""
     with Image.open(io.BytesIO(data)) as picture:
-        row = _header(picture, len(data))
+        row = _header(picture, data)
     # Percentiles: the extremes of a picture tell of its sharpness, which is evidence and no leak.
     levels = torch.quantile(pixels[::4, ::4].float().flatten()[:1_000_000], _LEVELS)
     return row | {
@@ -116,31 +121,61 @@ def describe_file(path: str | Path, pixels: Tensor) -> dict[str, float]:
 _LEVELS = torch.tensor([0.01, 0.99])
 
 
-def _header(picture: Image.Image, size: int) -> dict[str, float]:
+def _header(picture: Image.Image, data: bytes) -> dict[str, float]:
     width, height = picture.size
+    per_pixel = len(data) / (width * height)
     row: dict[str, float] = {
         "width": width,
         "height": height,
         "ratio": width / height,
-        "bytes": size,
-        "bytes_per_pixel": size / (width * height),
-        "hidden_quality": 0.0 if picture.format in _QUALITY_SHOWN else size / (width * height),
-        "exif": len(picture.getexif()),
+        "width_alignment": _alignment(width),
+        "height_alignment": _alignment(height),
+        "bytes": len(data),
+        "bytes_per_pixel": per_pixel,
+        "hidden_quality": 0.0 if picture.format in _QUALITY_SHOWN else per_pixel,
         "icc": len(picture.info.get("icc_profile") or b""),
         "bit_depth": _BIT_DEPTHS.get(picture.mode, 8),
         "channels": len(picture.getbands()),
+        "palette": float(picture.mode == "P"),
         "progressive": float(bool(picture.info.get("progressive"))),
-        "subsampling": -1,
-        "quantization_luma": 0,
-        "quantization_chroma": 0,
     }
+    if picture.format == "PNG":
+        row["bit_depth"] = data[_PNG_BIT_DEPTH]
     row |= {f"container_{name}": float(picture.format == name) for name in CONTAINERS}
+    return row | _jpeg_settings(picture) | _keys(picture)
+
+
+def _alignment(side: int) -> int:
+    """Which power of two divides `side`, up to 6: sizes cut to blocks give themselves away."""
+    return math.gcd(side, 64).bit_length() - 1
+
+
+def _jpeg_settings(picture: Image.Image) -> dict[str, float]:
+    """Chroma subsampling and, of the two quantization tables, their strength and their shape.
+
+    The shape, the share of the low frequencies in the sum, tells encoders apart that use the same
+    range of qualities.
+    """
+    row: dict[str, float] = {"subsampling": -1}
+    tables: dict[int, list[int]] = {}
     if isinstance(picture, JpegImagePlugin.JpegImageFile):
         tables = picture.quantization
         row["subsampling"] = JpegImagePlugin.get_sampling(picture)
-        row["quantization_luma"] = sum(tables.get(0, ()))
-        row["quantization_chroma"] = sum(tables.get(1, ()))
+    for number, name in ((0, "luma"), (1, "chroma")):
+        table = np.reshape(tables.get(number, [0] * 64), (8, 8))
+        row[f"quantization_{name}"] = float(table.sum())
+        row[f"quantization_{name}_shape"] = float(table[_LOW].sum() / max(1, table.sum()))
     return row
+
+
+_LOW = np.add.outer(np.arange(8), np.arange(8)) < 4
+
+
+def _keys(picture: Image.Image) -> dict[str, float]:
+    """A column for each key of EXIF and of the header that the file has, whatever its value."""
+    exif = [str(ExifTags.TAGS.get(tag, tag)) for tag in picture.getexif()]
+    found = [f"exif_{name}" for name in exif] + [f"info_{name}" for name in picture.info]
+    return {name[:_KEY_LENGTH]: 1.0 for name in sorted(found)[:_MAX_KEYS]}
 
 
 def audit(
@@ -153,11 +188,11 @@ def audit(
 ) -> Audit:
     """Cross-validate a small forest on metadata `rows`, folds by `groups` (None: each by itself).
 
-    `brightness_counts`: False for features in which mean and contrast cancel. Raises ValueError
-    with fewer than two images of a class.
+    A column that a row lacks is 0 in it. `brightness_counts`: False for features in which mean and
+    contrast cancel. Raises ValueError with fewer than two images of a class.
     """
-    names = sorted(rows[0])
-    x = np.array([[row[name] for name in names] for row in rows], float)
+    names = sorted(set().union(*rows))
+    x = np.array([[row.get(name, 0.0) for name in names] for row in rows], float)
     y = np.asarray(labels).astype(int)
     clusters = np.arange(len(y)) if groups is None else np.unique(groups, return_inverse=True)[1]
     columns = {name: _single(x[:, i], y) for i, name in enumerate(names)}
@@ -180,7 +215,7 @@ def _cross_validated(
         if len(np.unique(y[train])) < 2:
             continue
         forest = RandomForestClassifier(
-            100, max_depth=4, class_weight="balanced", random_state=seed
+            _TREES, max_depth=4, class_weight="balanced", random_state=seed
         )
         scores[test] = forest.fit(x[train], y[train]).predict_proba(x[test])[:, 1]
     return scores

@@ -1,4 +1,9 @@
-"""Measuring a model on labelled images: per generator, by region size and by compression."""
+"""Measuring a model on labelled images: per generator, by region size and after perturbations.
+
+A figure can flatter in many ways: classes that differ in size or in the codec, images of one source
+counted as independent, generators pooled so that an easy one hides a hard one, one threshold that
+was chosen on the test. What is here is arranged against each of them.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +14,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from gandetect.detect.metrics import summarize
+from gandetect.detect.audit import Audit, audit, describe
+from gandetect.detect.calibration import Thresholds
+from gandetect.detect.metrics import REPLICATES, curves, summarize
 from gandetect.detect.model import Model
-from gandetect.detect.simulate import compress
+from gandetect.detect.perturbations import ORIGINAL, Perturbation, named
 from gandetect.detect.tiles import cut_tiles, largest_even_square
 from gandetect.detect.training import Progress, image_files, source_of
 from gandetect.media import MediaError, read_luma
 
 # None is the whole image: its central square.
 REGIONS: tuple[int | None, ...] = (64, 128, None)
-# None is as it is in the file.
-QUALITIES: tuple[int | None, ...] = (None, 90, 75)
-Cell = tuple[int | None, int | None]
+WHOLE = "whole"
+# As the files are and as they are delivered; the whole grid is `perturbations.GRID`.
+DELIVERIES = named(ORIGINAL.name, "jpeg-90", "jpeg-75")
+POOLED = "all generators"
+# A region, and the name of a perturbation.
+Cell = tuple[int | None, str]
 
 
 @dataclass(frozen=True)
@@ -35,10 +46,14 @@ class Item:
 
 @dataclass(frozen=True)
 class Scored:
-    """Logit and calibrated probability for each (region, quality) the image is large enough for."""
+    """Logit and calibrated probability for each cell that the image is large enough for.
+
+    None where a perturbation left no texture to judge. `metadata`: the audit row of the file.
+    """
 
     item: Item
-    cells: dict[Cell, tuple[float, float]]
+    cells: dict[Cell, tuple[float, float] | None]
+    metadata: dict[str, float]
 
 
 def folder_items(folder: str | Path, label: int) -> list[Item]:
@@ -49,8 +64,8 @@ def folder_items(folder: str | Path, label: int) -> list[Item]:
     """
     folder = Path(folder)
     manifest = folder / "manifest.json"
-    named = json.loads(manifest.read_text()) if manifest.exists() else []
-    sources = {Path(entry["file"]).name: entry["source"] for entry in named}
+    entries = json.loads(manifest.read_text()) if manifest.exists() else []
+    sources = {Path(entry["file"]).name: entry["source"] for entry in entries}
     return [
         Item(path, label, sources.get(path.name) or source_of(path, folder))
         for path in image_files(folder)
@@ -62,18 +77,21 @@ def score_items(
     model_of: Callable[[Item], Model],
     *,
     regions: Iterable[int | None] = REGIONS,
-    qualities: Iterable[int | None] = QUALITIES,
+    perturbations: Iterable[Perturbation] = DELIVERIES,
     progress: Progress | None = None,
 ) -> tuple[list[Scored], dict[str, str]]:
-    """Score each item in every region and compression; also why the files that failed did."""
-    cells = [(region, quality) for quality in qualities for region in regions]
+    """Score each item in every region and perturbation; also why the files that failed did.
+
+    A file is decoded once, and each perturbation made of it once for all regions.
+    """
+    regions, perturbations = tuple(regions), tuple(perturbations)
     scored, failed = [], {}
     for number, item in enumerate(items):
         if progress:
-            progress("scoring", number, len(items))
+            progress(f"scoring {item.path.parent.name}", number, len(items))
         try:
-            scored.append(Scored(item, _score(item, model_of(item), cells)))
-        except (MediaError, ValueError) as error:
+            scored.append(_scored(item, model_of(item), regions, perturbations))
+        except (MediaError, ValueError, OSError) as error:
             failed[str(item.path)] = str(error)
     return scored, failed
 
@@ -81,58 +99,139 @@ def score_items(
 def tabulate(
     real: Sequence[Scored],
     generated: Mapping[str, Sequence[Scored]],
-    threshold: float | None,
+    thresholds: Thresholds | None,
     *,
-    replicates: int = 2000,
+    prevalence: float = 0.5,
+    replicates: int = REPLICATES,
+    progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
-    """One row of `metrics.summarize` per generator, region and quality that both classes have.
+    """One row of `metrics.summarize` per generator, region and perturbation that both classes have.
 
     A region is left out where an image of either class is smaller than it, since the classes must
     not differ in it; and the whole image where it is no larger than a region.
     """
+    places = [
+        (name, [*real, *scores], cell)
+        for name, scores in generated.items()
+        for cell in _common_cells([*real, *scores])
+    ]
     rows = []
-    for name, scores in generated.items():
-        both = [*real, *scores]
-        for cell in _common_cells(both):
-            region, quality = cell
-            values = [one.cells[cell] for one in both]
-            figures = summarize(
-                [one.item.label for one in both],
-                [logit for logit, _ in values],
-                [probability for _, probability in values],
-                clusters=[one.item.source for one in both],
-                threshold=threshold,
-                replicates=replicates,
-            )
-            where = {"generator": name, "region": region or "whole", "quality": quality or "none"}
-            rows.append(where | figures)
+    for number, (name, both, cell) in enumerate(places):
+        if progress:
+            progress(f"resampling {name}", number, len(places))
+        kept, figures = _columns(both, cell)
+        summary = summarize(
+            *figures,
+            clusters=[one.item.source for one in kept],
+            thresholds=thresholds,
+            prevalence=prevalence,
+            replicates=replicates,
+        )
+        region, perturbation = cell
+        where = {"generator": name, "region": region or WHOLE, "perturbation": perturbation}
+        rows.append(where | summary)
     return rows
+
+
+def pooled(generated: Mapping[str, Sequence[Scored]]) -> dict[str, list[Scored]]:
+    """All generators as one, to be tabulated beside them and never instead: an easy one would hide
+    a hard one."""
+    return {POOLED: [one for scores in generated.values() for one in scores]}
+
+
+def main_region(rows: Sequence[Mapping[str, Any]], tile: int) -> int | str | None:
+    """The region to be drawn: tiles of the model's size, else the whole image, else the largest.
+
+    Only one that every generator has as it is in the files; None where there is none.
+    """
+    original = [row for row in rows if row["perturbation"] == ORIGINAL.name]
+    found = [
+        {row["region"] for row in original if row["generator"] == name}
+        for name in {row["generator"] for row in rows}
+    ]
+    common = set.intersection(*found) if found else set()
+    for wanted in (tile, WHOLE):
+        if wanted in common:
+            return wanted
+    return max(common, default=None)
+
+
+def drawn_curves(
+    real: Sequence[Scored],
+    generated: Mapping[str, Sequence[Scored]],
+    region: int | str,
+    *,
+    prevalence: float = 0.5,
+) -> dict[str, dict[str, Any]]:
+    """`metrics.curves` of each generator in one `region` of the images as they are."""
+    cell = (None if region == WHOLE else int(region), ORIGINAL.name)
+    return {
+        name: curves(*_columns([*real, *scores], cell)[1], prevalence=prevalence)
+        for name, scores in generated.items()
+    }
+
+
+def audit_files(
+    real: Sequence[Scored], generated: Sequence[Scored], *, brightness_counts: bool
+) -> Audit:
+    """The leak audit of the scored files; see `audit.audit`, also for what it raises."""
+    both = [*real, *generated]
+    return audit(
+        [one.metadata for one in both],
+        [one.item.label for one in both],
+        [one.item.source for one in both],
+        brightness_counts=brightness_counts,
+    )
+
+
+def _columns(
+    scored: Sequence[Scored], cell: Cell
+) -> tuple[list[Scored], tuple[list[int], list[float], list[float]]]:
+    """Those judged in `cell`; their labels, logits and probabilities."""
+    found = [(one, value) for one in scored if (value := one.cells[cell]) is not None]
+    labels = [one.item.label for one, _ in found]
+    logits, probabilities = ([value[i] for _, value in found] for i in (0, 1))
+    return [one for one, _ in found], (labels, logits, probabilities)
 
 
 def _common_cells(scored: Sequence[Scored]) -> list[Cell]:
     common = [cell for cell in scored[0].cells if all(cell in one.cells for one in scored)]
-    return [cell for cell in common if not _repeats(cell, common, scored)]
+    judged = [cell for cell in common if len(set(_columns(scored, cell)[1][0])) == 2]
+    return [cell for cell in judged if not _repeats(cell, judged, scored)]
 
 
 def _repeats(cell: Cell, common: Sequence[Cell], scored: Sequence[Scored]) -> bool:
     """Whether the whole image is the same as a region already listed, for every image."""
-    region, quality = cell
-    others = [other for other in common if other[0] is not None and other[1] == quality]
+    region, perturbation = cell
+    others = [other for other in common if other[0] is not None and other[1] == perturbation]
     return region is None and any(
         all(one.cells[cell] == one.cells[other] for one in scored) for other in others
     )
 
 
-def _score(item: Item, model: Model, cells: Sequence[Cell]) -> dict[Cell, tuple[float, float]]:
-    pixels = read_luma(item.path).as_uint8_range()
+def _scored(
+    item: Item, model: Model, regions: Sequence[int | None], perturbations: Sequence[Perturbation]
+) -> Scored:
+    data = item.path.read_bytes()
+    pixels = read_luma(data).as_uint8_range()
+    # Raises where the image as it is cannot be judged: then its perturbed forms say nothing either.
+    cut_tiles(pixels, model.tile, min_side=model.min_side)
     eight_bit = pixels.float().clamp(0, 255).round().to(torch.uint8)
-    side = largest_even_square(*pixels.shape)
-    found = {}
-    for quality in dict.fromkeys(quality for _, quality in cells):
-        delivered = pixels if quality is None else compress(eight_bit, quality)
-        for region in (region for region, q in cells if q == quality):
-            if region is not None and region > side:
-                continue
-            logit = model.logits(cut_tiles(delivered, region or side)).mean()
-            found[region, quality] = (float(logit), float(model.probability(logit)))
-    return found
+    cells: dict[Cell, tuple[float, float] | None] = {}
+    for one in perturbations:
+        delivered = pixels if one is ORIGINAL else one.apply(eight_bit)
+        side = largest_even_square(*delivered.shape)
+        for region in regions:
+            if model.min_side <= (region or side) <= side:
+                cells[region, one.name] = _judged(delivered, region or side, model)
+    return Scored(item, cells, describe(data, pixels))
+
+
+def _judged(plane: Tensor, side: int, model: Model) -> tuple[float, float] | None:
+    """Logit and probability of `plane` in tiles of `side`; None where it is flat all over."""
+    try:
+        tiles = cut_tiles(plane, side, min_side=side)
+    except ValueError:
+        return None
+    logit = model.logits(tiles).mean()
+    return float(logit), float(model.probability(logit))

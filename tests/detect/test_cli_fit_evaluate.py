@@ -86,8 +86,9 @@ def test_evaluate_measures_each_generator(folders, fitted, tmp_path):
         ],
     )
     assert result.exit_code == 0, result.output
-    rows = {(row["generator"], row["quality"]): row for row in json.loads(out.read_text())["rows"]}
-    assert {quality for _, quality in rows} == {"none", 90, 75}
+    figures = json.loads(out.read_text())["rows"]
+    rows = {(row["generator"], row["perturbation"]): row for row in figures}
+    assert {name for _, name in rows} == {"none", "jpeg-90", "jpeg-75"}
     assert rows["easy", "none"]["auc"][0] > 0.95
     assert rows["none", "none"]["auc"][0] == pytest.approx(0.5)
     assert rows["easy", "none"]["region"] == 64

@@ -2,9 +2,15 @@
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    log_loss,
+    roc_auc_score,
+)
 
 from gandetect.detect import metrics
+from gandetect.detect.calibration import Thresholds
 
 
 def normal_scores(rng, count, shift=1.0):
@@ -60,15 +66,117 @@ def test_copies_of_an_image_do_not_narrow_the_interval():
     assert copied.high - copied.low == pytest.approx(once.high - once.low, rel=0.15)
 
 
-def test_bootstrap_shares_the_point_estimate_of_scikit_learn():
+def test_figures_of_weighted_images_are_those_of_scikit_learn():
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 2, 200)
-    scores = rng.integers(0, 12, 200) + labels
-    resampled = metrics._bootstrap(
-        labels, scores.astype(float), np.zeros(200, int), (0.05,), 1, rng
-    )
-    assert resampled[0, 0] == pytest.approx(roc_auc_score(labels, scores))
-    assert resampled[0, 1] == pytest.approx(metrics.tpr_at_fpr(labels, scores, 0.05))
+    scores = rng.integers(0, 12, 200) + labels.astype(float)
+    weights = rng.integers(0, 4, 200)
+    again = np.repeat(np.arange(200), weights)
+    curve = metrics._Curve(labels, scores)
+    found = metrics._curve_figures(curve, weights[None].astype(float))
+    y, s = labels[again], scores[again]
+    assert found["auc"][0] == pytest.approx(roc_auc_score(y, s))
+    assert found["average_precision"][0] == pytest.approx(average_precision_score(y, s))
+    assert found["equal_error_rate"][0] == pytest.approx(metrics.equal_error_rate(y, s))
+    for fpr in (0.05, 0.01, 0.001):
+        assert found[f"tpr_at_{fpr:g}"][0] == pytest.approx(metrics.tpr_at_fpr(y, s, fpr))
+
+
+def test_cluster_weights_draw_whole_clusters_and_as_many_as_there_are():
+    groups = np.array([0, 0, 1, 2, 2, 2])
+    weights = np.concatenate(list(metrics.cluster_weights(groups, 5000, np.random.default_rng(0))))
+    assert weights.shape == (5000, 6)
+    assert (weights[:, 0] == weights[:, 1]).all()
+    assert (weights[:, [0, 2, 3]].sum(axis=1) == 3).all()
+    assert weights[:, 2].mean() == pytest.approx(1, abs=0.05)
+
+
+def test_blocks_of_replicates_are_the_same_draws(monkeypatch):
+    groups = np.arange(7)
+    whole = np.concatenate(list(metrics.cluster_weights(groups, 20, np.random.default_rng(3))))
+    monkeypatch.setattr(metrics, "_BLOCK", 21)
+    parts = list(metrics.cluster_weights(groups, 20, np.random.default_rng(3)))
+    assert len(parts) == 7
+    assert (np.concatenate(parts) == whole).all()
+
+
+def test_calibration_figures_are_those_of_the_stated_prevalence():
+    rng = np.random.default_rng(0)
+    rare = 0.02
+    logits = rng.normal(-1, 1, 40000), rng.normal(1, 1, 40000)
+    scores = np.concatenate(logits)
+    labels = np.repeat([0, 1], 40000)
+    even = 1 / (1 + np.exp(-2 * scores))  # the exact posterior of these two for equal classes
+    figures = metrics.summarize(labels, scores, even, prevalence=rare, replicates=2)
+    assert figures["calibration_error"] < 0.002
+    kept = np.concatenate([np.arange(40000), 40000 + np.arange(round(40000 * rare / (1 - rare)))])
+    p = metrics.at_prevalence(even, rare)[kept]
+    assert figures["brier"][0] == pytest.approx(brier_score_loss(labels[kept], p), rel=0.05)
+    assert figures["log_loss"][0] == pytest.approx(log_loss(labels[kept], p), rel=0.05)
+    assert p.mean() == pytest.approx(rare, rel=0.05)
+    usual = metrics.summarize(labels, scores, even, replicates=2)
+    assert usual["cllr"][0] == pytest.approx(figures["cllr"][0])
+    assert usual["brier"][0] > 3 * figures["brier"][0]
+
+
+def test_prevalence_outside_its_range_is_refused():
+    with pytest.raises(ValueError, match="prevalence=1 given"):
+        metrics.summarize([0, 1], [0, 1], [0.1, 0.9], prevalence=1)
+
+
+def test_calibration_error_has_bins_of_equal_count():
+    p = np.concatenate([np.linspace(0, 0.1, 75), np.linspace(0.1, 1, 75)])
+    rows = metrics.reliability(p > 0.5, p)
+    assert len(rows) == 15
+    assert [share for _, _, share in rows] == pytest.approx([1 / 15] * 15)
+
+
+def test_verdicts_at_the_thresholds_are_counted_for_each_class():
+    thresholds = Thresholds(generated=2.0, real=-1.0, fpr=0.05, certified=False, n_real=0)
+    scores = np.array([-3.0, -2, 0, 3, -2, 1, 2, 4, 5, 6])
+    labels = np.array([0, 0, 0, 0, 1, 1, 1, 1, 1, 1])
+    p = 1 / (1 + np.exp(-scores))
+    found = metrics.summarize(
+        labels, scores, p, thresholds=thresholds, prevalence=0.1, replicates=50
+    )["at_threshold"]
+    value = {name: estimate[0] for name, estimate in found.items()}
+    assert value["real_flagged"] == 1 / 4
+    assert value["generated_flagged"] == 3 / 6
+    assert value["generated_cleared"] == pytest.approx(1 / 6)
+    assert value["real_abstention"] == 1 / 4
+    assert value["generated_abstention"] == pytest.approx(2 / 6)
+    assert value["abstention"] == pytest.approx(0.9 / 4 + 0.1 * 2 / 6)
+    assert value["balanced_accuracy"] == pytest.approx((3 / 4 + 3 / 6) / 2)
+    wrong = 0.9 / 4 + 0.1 / 6
+    assert value["risk"] == pytest.approx(wrong / (1 - value["abstention"]))
+
+
+def test_risk_by_coverage_ends_at_the_error_rate_and_begins_with_the_surest():
+    rng = np.random.default_rng(0)
+    scores = np.concatenate([rng.normal(-1, 1, 4000), rng.normal(1, 1, 1000)])
+    labels = np.repeat([0, 1], [4000, 1000])
+    p = 1 / (1 + np.exp(-2 * scores))
+    points = np.array(metrics.risk_coverage(labels, p))
+    assert len(points) == metrics.CURVE_POINTS
+    assert points[-1] == pytest.approx([1, 0.1587], abs=0.01)
+    halfway = points[abs(points[:, 0] - 0.5).argmin(), 1]
+    assert halfway < 0.06
+    assert (np.diff(points[:, 0]) > 0).all()
+
+
+def test_intervals_of_accuracies_count_sources_and_not_images():
+    rng = np.random.default_rng(0)
+    right = np.repeat(rng.random(40) < 0.8, 25)
+    labels = np.tile([0, 1], 500)
+    p = np.where(right == (labels == 1), 0.9, 0.1)
+    clusters = np.repeat(np.arange(40), 25)
+    width = {}
+    for name, groups in (("sources", clusters), ("images", None)):
+        _, low, high = metrics.summarize(labels, p, p, clusters=groups, replicates=500)[
+            "real_accuracy"
+        ]
+        width[name] = high - low
+    assert width["sources"] > 3 * width["images"]
 
 
 def test_perfect_scores_of_few_images_do_not_claim_certainty():
@@ -89,4 +197,4 @@ def test_an_always_generated_rule_is_seen_through():
     figures = metrics.summarize(labels, np.arange(40.0) % 7, p, replicates=20)
     assert figures["generated_accuracy"][0] == 1
     assert figures["real_accuracy"][0] == 0
-    assert figures["balanced_accuracy"] == 0.5
+    assert figures["balanced_accuracy"][0] == 0.5
