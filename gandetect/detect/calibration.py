@@ -4,18 +4,30 @@ With n exchangeable real scores and the threshold at the (k+1)-th largest, the f
 a new real is distributed as Beta(k+1, n-k). The largest k whose upper confidence bound stays
 within the wanted rate is found exactly, from the binomial sum P(Beta(k+1, n-k) > a) = P(Bin(n, a)
 <= k).
+
+Scores depend on how an image was delivered: what is rare among lossless photographs is common among
+compressed ones. So thresholds can be kept for each class of delivery and size. A class with too few
+images of its own borrows from the classes that are at least as harmful to the evidence, or gives no
+verdict. See `gandetect.detect.delivery` for the classes.
+
+Two other readings of the same scores: conformal p-values, whose rates hold on average over
+calibrations instead of with a stated confidence, so that fewer images suffice; and probabilities at
+the prevalence of generated images that a user expects.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 CONFIDENCE = 0.95
+REAL_ARRAY, GENERATED_ARRAY = "calibration.real.", "calibration.generated."
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -76,9 +88,10 @@ def choose_thresholds(
     """The two thresholds for scores `real` (n,) and `generated` (m,), one independent image each.
 
     Raises ValueError, naming the smallest certifiable rate, where the scores are too few; with
-    `certify=False` the empirical quantiles are returned instead, with `certified` False.
+    `certify=False` the empirical quantiles are returned instead, with `certified` False. Raises
+    ValueError for scores that are not finite.
     """
-    real_scores, generated_scores = np.sort(np.asarray(real)), np.sort(np.asarray(generated))
+    real_scores, generated_scores = _ascending(real, "real"), _ascending(generated, "generated")
     if len(real_scores) == 0 or len(generated_scores) == 0:
         raise ValueError("no calibration scores of one class; thresholds need both")
     counts = [allowed_exceedances(len(s), fpr, confidence) for s in (real_scores, generated_scores)]
@@ -92,13 +105,220 @@ def choose_thresholds(
             "ask for that, or calibrate with more images"
         )
     over, under = (k if k is not None else 0 for k in counts)
-    upper, lower = float(real_scores[-1 - over]), float(generated_scores[under])
-    if lower > upper:
-        # Both classes part with room to spare: any score between keeps both rates.
-        upper = lower = (upper + lower) / 2
+    upper, lower = _uncrossed(float(real_scores[-1 - over]), float(generated_scores[under]))
     return Thresholds(
         upper, lower, fpr, certified, len(real_scores), confidence, len(generated_scores)
     )
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """Calibration scores of one class of images, one image of each source.
+
+    `real` (n,) and `generated` (m,): float64, ascending. `real_sources` (n,), `generated_sources`
+    (m,): a number for what each image stems from (a photograph, a video, a latent seed); the same
+    number in two classes is one source, delivered twice.
+    """
+
+    real: Array
+    real_sources: NDArray[np.int64]
+    generated: Array
+    generated_sources: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ClassThresholds:
+    """The thresholds of one class of images, and whose scores they rest on.
+
+    `real_from`, `generated_from`: the classes whose real scores set the upper threshold and whose
+    generated scores the lower one; empty where there were too few, and the threshold is then
+    infinite, so that nothing crosses it. `smallest_rate`: the smallest rate that the class's own
+    reals certify, 1 without any. In `thresholds`, `n_real` and `n_generated` count the sources
+    used, and `certified` says that neither side is empty.
+    """
+
+    name: str
+    thresholds: Thresholds
+    real_from: tuple[str, ...]
+    generated_from: tuple[str, ...]
+    smallest_rate: float
+
+    @property
+    def basis(self) -> str:
+        """What a verdict "generated" rests on: "own" scores, "pooled" ones, or "none"."""
+        if not self.real_from:
+            return "none"
+        return "own" if self.real_from == (self.name,) else "pooled"
+
+
+def group_scores(
+    scores: ArrayLike,
+    labels: ArrayLike,
+    classes: Sequence[str],
+    sources: Sequence[Hashable] | None = None,
+) -> dict[str, ClassScores]:
+    """`scores` (N,) with their `labels` (N,), 1 for generated, by class, in order of the names.
+
+    `sources` (N,): what each image stems from; None takes each image by itself. Of images of one
+    class, label and source the first counts: thresholds are certified for independent images.
+    Raises ValueError for unequal lengths, other labels, and scores that are not finite.
+    """
+    s, y = _finite(scores, "calibration"), np.asarray(labels)
+    names = np.asarray(classes, dtype=str)
+    origin = list(range(len(s))) if sources is None else list(sources)
+    if not len(s) == len(y) == len(names) == len(origin):
+        raise ValueError(
+            f"{len(s)} scores, {len(y)} labels, {len(names)} classes and {len(origin)} sources "
+            "given; each score needs one of each"
+        )
+    if not np.isin(y, (0, 1)).all():
+        raise ValueError("labels other than 0 and 1 given; 1 is generated, 0 is real")
+    numbers = {source: number for number, source in enumerate(dict.fromkeys(origin))}
+    ids = np.array([numbers[source] for source in origin], dtype=np.int64)
+    return {
+        str(name): ClassScores(
+            *_one_of_each(s, ids, (names == name) & (y == 0)),
+            *_one_of_each(s, ids, (names == name) & (y == 1)),
+        )
+        for name in np.unique(names)
+    }
+
+
+def class_thresholds(
+    groups: Mapping[str, ClassScores],
+    harm: Mapping[str, Sequence[int]],
+    fpr: float,
+    *,
+    confidence: float = CONFIDENCE,
+) -> dict[str, ClassThresholds]:
+    """Thresholds at a largest false-alarm rate `fpr` for every class that `harm` names.
+
+    `harm`: how much a class has suffered, in each respect (compression, size); one class is at
+    least as harmful as another where none of its levels is lower. A class whose own scores cannot
+    certify `fpr` takes those of all classes at least as harmful: each source counts once, by its
+    score nearest to the other verdict, and the threshold is never laxer than a certified one of
+    those classes. That certifies the rate for the classes taken together, not for the class itself.
+    Each side borrows by itself. Raises ValueError for a class of `groups` that `harm` lacks.
+    """
+    _check_rate(fpr)
+    unknown = sorted(set(groups) - set(harm))
+    if unknown:
+        raise ValueError(f"no level of harm given for {unknown}; known: {sorted(harm)}")
+    reals = {name: (g.real, g.real_sources) for name, g in groups.items()}
+    # The lower threshold of the generated is the upper one of their negatives.
+    negatives = {name: (-g.generated, g.generated_sources) for name, g in groups.items()}
+    result = {}
+    for name in harm:
+        pool = [other for other in sorted(groups) if _at_least(harm[other], harm[name])]
+        upper, real_from, n_real = _class_limit(name, pool, reals, fpr, confidence)
+        lower, generated_from, n_generated = _class_limit(name, pool, negatives, fpr, confidence)
+        upper, lower = _uncrossed(upper, -lower)
+        certified = bool(real_from and generated_from)
+        result[name] = ClassThresholds(
+            name,
+            Thresholds(upper, lower, fpr, certified, n_real, confidence, n_generated),
+            real_from,
+            generated_from,
+            smallest_certifiable_rate(len(groups[name].real) if name in groups else 0, confidence),
+        )
+    return result
+
+
+def scores_to_arrays(groups: Mapping[str, ClassScores]) -> dict[str, Array]:
+    """`groups` as a model file holds them: `calibration.real.<class>` and
+    `calibration.generated.<class>`, each (2, n) float64, the scores and the numbers of their
+    sources."""
+    arrays = {}
+    for name, group in groups.items():
+        arrays[REAL_ARRAY + name] = np.stack([group.real, group.real_sources])
+        arrays[GENERATED_ARRAY + name] = np.stack([group.generated, group.generated_sources])
+    return arrays
+
+
+def scores_from_arrays(arrays: Mapping[str, ArrayLike]) -> dict[str, ClassScores]:
+    """The classes among a model's `arrays`; others than those of `scores_to_arrays` are ignored.
+
+    Raises ValueError where one of a pair is missing, or an array is not (2, n), finite and
+    ascending in its scores.
+    """
+    names = {
+        prefix: {name.removeprefix(prefix) for name in arrays if name.startswith(prefix)}
+        for prefix in (REAL_ARRAY, GENERATED_ARRAY)
+    }
+    odd = sorted(names[REAL_ARRAY] ^ names[GENERATED_ARRAY])
+    if odd:
+        raise ValueError(f"classes {odd} have scores of one label; a class needs both arrays")
+    return {
+        name: ClassScores(
+            *_scores_and_sources(arrays, REAL_ARRAY + name),
+            *_scores_and_sources(arrays, GENERATED_ARRAY + name),
+        )
+        for name in sorted(names[REAL_ARRAY])
+    }
+
+
+def p_values_real(real: ArrayLike, scores: ArrayLike) -> Array:
+    """Conformal p-values (N,) of `scores` (N,), each as if it were a real like `real` (n,).
+
+    (1 + r) / (n + 1), r the reals at or above the score, without smoothing: for a new real
+    exchangeable with `real`, P(p <= a) <= a for every a. Raises ValueError for NaN and infinity.
+    """
+    reals = _ascending(real, "real")
+    above = len(reals) - np.searchsorted(reals, _finite(scores, "new"), side="left")
+    return np.asarray((1 + above) / (1 + len(reals)), np.float64)
+
+
+def p_values_generated(generated: ArrayLike, scores: ArrayLike) -> Array:
+    """As `p_values_real`, as if generated: small where few of `generated` score as low."""
+    return p_values_real(-_finite(generated, "generated"), -_finite(scores, "new"))
+
+
+def conformal_verdicts(
+    real: ArrayLike, generated: ArrayLike, scores: ArrayLike, rate: float
+) -> list[str]:
+    """Verdicts on `scores` (N,): "generated" where only real is refuted at `rate`, "real" where
+    only generated is, else "inconclusive": both are plausible, or neither.
+
+    On average over calibrations at most `rate` of reals are called generated, and of generated
+    images real. `choose_thresholds` promises that with a confidence, for the calibration at hand.
+    """
+    _check_rate(rate)
+    not_real = p_values_real(real, scores) <= rate
+    not_generated = p_values_generated(generated, scores) <= rate
+    words = np.where(not_real, "generated", "real")
+    return [str(w) for w in np.where(not_real == not_generated, "inconclusive", words)]
+
+
+def at_prevalence(probabilities: ArrayLike, prevalence: float) -> Array:
+    """p(generated) where the share `prevalence` of images is generated, from `probabilities` for
+    classes equally frequent: their log-odds grow by log(prevalence / (1 - prevalence)).
+
+    Raises ValueError for probabilities outside [0, 1] or a prevalence outside (0, 1).
+    """
+    _check_prevalence(prevalence)
+    p = _finite(probabilities, "probability")
+    if ((p < 0) | (p > 1)).any():
+        raise ValueError("probabilities outside 0..1 given; give p(generated), not logits")
+    return np.asarray(p * prevalence / (p * prevalence + (1 - p) * (1 - prevalence)))
+
+
+def predictive_values(
+    real: ArrayLike, generated: ArrayLike, threshold: float, prevalence: float
+) -> tuple[float, float]:
+    """Of images above `threshold`, the share that is generated (PPV); of the others, the share that
+    is real (NPV); where the share `prevalence` of all images is generated.
+
+    From calibration scores `real` (n,) and `generated` (m,). NaN where no image falls on that side.
+    """
+    _check_prevalence(prevalence)
+    reals, others = _finite(real, "real"), _finite(generated, "generated")
+    if len(reals) == 0 or len(others) == 0:
+        raise ValueError("no calibration scores of one class; predictive values need both")
+    false_alarm, hit = float((reals > threshold).mean()), float((others > threshold).mean())
+    flagged = hit * prevalence, false_alarm * (1 - prevalence)
+    passed = (1 - false_alarm) * (1 - prevalence), (1 - hit) * prevalence
+    ppv, npv = (part[0] / sum(part) if sum(part) else math.nan for part in (flagged, passed))
+    return ppv, npv
 
 
 def fit_platt(scores: ArrayLike, labels: ArrayLike) -> tuple[float, float]:
@@ -133,6 +353,86 @@ def fit_temperature(scores: ArrayLike, labels: ArrayLike) -> float:
     target = np.where(y == 1, 1 - 1 / (len(y) + 2), 1 / (len(y) + 2))
     factor = float(_newton((s / spread)[:, None], target, np.full(len(s), 1 / len(s)))[0]) / spread
     return factor if factor > 0 else 1.0 / spread
+
+
+def _one_of_each(
+    scores: Array, sources: NDArray[np.int64], chosen: NDArray[np.bool_]
+) -> tuple[Array, NDArray[np.int64]]:
+    """The `chosen` scores, the first of each source, ascending, and their sources."""
+    ids, first = np.unique(sources[chosen], return_index=True)
+    values = scores[chosen][first]
+    order = np.argsort(values, kind="stable")
+    return values[order], ids[order]
+
+
+def _class_limit(
+    name: str,
+    pool: Sequence[str],
+    scores: Mapping[str, tuple[Array, NDArray[np.int64]]],
+    fpr: float,
+    confidence: float,
+) -> tuple[float, tuple[str, ...], int]:
+    """The score that the rate `fpr` of class `name` stays below, the classes that it rests on and
+    how many sources; infinity, none and 0 where the whole `pool` is too small."""
+    limits = {other: _limit(scores[other][0], fpr, confidence) for other in pool}
+    own = limits.get(name)
+    if own is not None:
+        return own, (name,), len(scores[name][0])
+    worst = _worst_of_sources([scores[other] for other in pool])
+    pooled = _limit(worst, fpr, confidence)
+    if pooled is None:
+        return math.inf, (), 0
+    used = tuple(other for other in pool if len(scores[other][0]))
+    return max([pooled, *(x for x in limits.values() if x is not None)]), used, len(worst)
+
+
+def _limit(scores: Array, fpr: float, confidence: float) -> float | None:
+    allowed = allowed_exceedances(len(scores), fpr, confidence)
+    return None if allowed is None else float(np.partition(scores, -1 - allowed)[-1 - allowed])
+
+
+def _worst_of_sources(parts: Sequence[tuple[Array, NDArray[np.int64]]]) -> Array:
+    """The largest score of each source over all `parts`."""
+    if not parts:
+        return np.empty(0)
+    scores, sources = (np.concatenate(column) for column in zip(*parts, strict=True))
+    ids, index = np.unique(sources, return_inverse=True)
+    worst = np.full(len(ids), -np.inf)
+    np.maximum.at(worst, index, scores)
+    return worst
+
+
+def _uncrossed(upper: float, lower: float) -> tuple[float, float]:
+    """Where the classes part with room to spare, any score between keeps both rates: the middle."""
+    return ((upper + lower) / 2,) * 2 if lower > upper else (upper, lower)
+
+
+def _at_least(levels: Sequence[int], other: Sequence[int]) -> bool:
+    return all(a >= b for a, b in zip(levels, other, strict=True))
+
+
+def _scores_and_sources(
+    arrays: Mapping[str, ArrayLike], name: str
+) -> tuple[Array, NDArray[np.int64]]:
+    array = np.asarray(arrays[name], np.float64)
+    if array.ndim != 2 or len(array) != 2:
+        raise ValueError(f"{name} has the shape {array.shape}; want (2, n), scores and sources")
+    if not np.isfinite(array).all() or (np.diff(array[0]) < 0).any():
+        raise ValueError(f"{name} must hold finite scores in ascending order")
+    return array[0], array[1].astype(np.int64)
+
+
+def _ascending(scores: ArrayLike, what: str) -> Array:
+    return np.sort(_finite(scores, what))
+
+
+def _finite(scores: ArrayLike, what: str) -> Array:
+    """`scores` as float64; ValueError where one is NaN or infinite, which has no rank."""
+    values = np.asarray(scores, np.float64)
+    if not np.isfinite(values).all():
+        count = int((~np.isfinite(values)).sum())
+        raise ValueError(f"{count} {what} scores are NaN or infinite; leave failed images out")
+    return values
 
 
 def _newton(
@@ -170,3 +470,8 @@ def _binomial_terms(n: int, rate: float) -> Iterator[float]:
 def _check_rate(rate: float) -> None:
     if not 0 < rate < 1:
         raise ValueError(f"a rate of {rate} was given; give one between 0 and 1, such as 0.05")
+
+
+def _check_prevalence(prevalence: float) -> None:
+    if not 0 < prevalence < 1:
+        raise ValueError(f"prevalence {prevalence} given; want a share between 0 and 1, as 0.01")
