@@ -1,8 +1,8 @@
 """gandetect: finds the traces that up-sampling leaves in images and video made by generators.
 
 `gandetect.ops` holds the spectral and up-sampling ops, `gandetect.nn` the layers over them,
-`gandetect.detect` the detectors, `gandetect.screen` the screening pipeline and `gandetect.report`
-plots and reports. Each is imported on first use, so that the command line answers before torch is
+`gandetect.detect` the detectors, `gandetect.screen` the screening pipeline, `gandetect.experiments`
+what was published, run again, and `gandetect.report` plots and reports. Each is imported on first use, so that the command line answers before torch is
 loaded.
 """
 
@@ -17,7 +17,7 @@ try:
 except PackageNotFoundError:
     __version__ = "0+uninstalled"
 
-_ROOMS = ("detect", "media", "nn", "ops", "report", "screen")
+_ROOMS = ("detect", "experiments", "media", "nn", "ops", "report", "screen")
 
 
 def __getattr__(name: str) -> Any:

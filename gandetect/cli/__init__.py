@@ -20,6 +20,7 @@ SUBCOMMANDS = {
     "calibrate": "Certify the thresholds of videos on real videos.",
     "evaluate": "Measure a detector on labelled folders.",
     "profile": "Plot the mean spectral profiles of folders.",
+    "experiment": "Run published experiments again on your own data.",
     "bench": "Time every op against its reference on this machine.",
     "info": "Show versions, build, and the model that ships.",
 }
