@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # Named here as well as in `detect.classifiers`, so that --help imports no torch.
 CLASSIFIERS = {
     "logistic": "spectral profiles, logistic regression",
+    "additive": "spectral profiles, a piecewise linear function of each band",
     "svm": "spectral profiles, support vector machine",
     "forest": "spectral profiles, random forest",
     "boosted": "spectral profiles, gradient-boosted trees",

@@ -45,6 +45,7 @@ class Classifier:
 
 CLASSIFIERS: dict[str, Classifier] = {
     "logistic": Classifier(None, "logistic"),
+    "additive": Classifier(None, "additive"),
     "svm": Classifier(None, "svm"),
     "forest": Classifier(None, "forest"),
     "boosted": Classifier(None, "boosted"),
@@ -108,7 +109,7 @@ def fit_classifier(
     """Fit `classifier` to standardized `features` (N, F) and `labels` (N,), 1 = generated.
 
     Both classes get the same total of `weights`. `settings` go to the scikit-learn estimator: `C`,
-    `kernel`, `gamma`, `n_estimators`, `max_depth`, `n_clusters`; those of a network to
+    `n_knots`, `kernel`, `gamma`, `n_estimators`, `max_depth`, `n_clusters`; those of a network to
     it, and `schedule` to its training. Networks take tiles (N, S, S) as features and hold out some
     of the `groups` (N,) to stop by. Raises ValueError for an unknown classifier.
     """
@@ -209,6 +210,45 @@ def _folded(model: BaseEstimator, x: Array, y: Array, mean: Array, scale: Array)
     return Fitted("linear", _tensors(weight=weight, center=center, bias=bias))
 
 
+def _additive(x: Array, y: Array, w: Array, seed: int | None, settings: dict[str, Any]) -> Fitted:
+    """One piecewise linear function for each feature, fitted as a logistic regression on hats.
+
+    Up-sampling raises the power of a band or lowers it, by the generator: a line cannot say both.
+    """
+    knots = _knots(x, int(settings.get("n_knots", 6)))
+    hats = _hats(x, knots)
+    flat = hats.reshape(len(x), -1)
+    z, mean, scale = _standardized(flat, w)
+    model = LogisticRegression(C=settings.get("C", 3e-4), max_iter=5000).fit(z, y, sample_weight=w)
+    values = (model.coef_[0] / scale).reshape(knots.shape)
+    bias = model.intercept_[0] - mean @ values.ravel()
+    offset = np.einsum("nfk,fk->nf", hats[y == 0], values).mean(axis=0)
+    return Fitted(
+        "additive",
+        _tensors(knots=knots, values=values - offset[:, None], bias=bias + offset.sum()),
+    )
+
+
+def _knots(x: Array, count: int) -> Array:
+    """Quantiles of each feature, (F, count), kept apart where values repeat."""
+    knots = np.quantile(x, np.linspace(0, 1, count), axis=0).T
+    least = 1e-3 * np.maximum(knots[:, -1:] - knots[:, :1], 1e-3)
+    return np.maximum.accumulate(knots - least * np.arange(count), axis=1) + least * np.arange(
+        count
+    )
+
+
+def _hats(x: Array, knots: Array) -> Array:
+    """(N, F, K): how much of each knot a value has, so that `hats @ values` interpolates."""
+    hats = np.zeros((*x.shape, knots.shape[1]))
+    rows = np.arange(len(x))
+    for f, own in enumerate(knots):
+        left = np.clip(np.searchsorted(own, x[:, f]) - 1, 0, len(own) - 2)
+        share = (x[:, f] - own[left]) / (own[left + 1] - own[left])
+        hats[rows, f, left], hats[rows, f, left + 1] = 1 - share, share
+    return hats
+
+
 def _boosted(x: Array, y: Array, w: Array, seed: int | None, settings: dict[str, Any]) -> Fitted:
     model = HistGradientBoostingClassifier(
         max_iter=settings.get("n_estimators", 300),
@@ -282,6 +322,7 @@ def _kmeans(x: Array, y: Array, w: Array, seed: int | None, settings: dict[str, 
 
 _FITTERS = {
     "logistic": _logistic,
+    "additive": _additive,
     "svm": _svm,
     "forest": _forest,
     "boosted": _boosted,

@@ -136,13 +136,13 @@ class SpectralDetector(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    classifier : "logistic", "svm", "forest", "boosted", or "kmeans", whose clusters are named by
-        majority.
+    classifier : "logistic"; "additive", a piecewise linear function of each feature; "svm";
+        "forest"; "boosted"; or "kmeans", whose clusters are named by majority.
     profile : the `SpectralProfile` or `SpectralPlane` that turns images into features; None is the
         default of the first.
     C, kernel, gamma : of the logistic regression and the support vector machine.
     n_estimators : trees of the forest or of the boosting. max_depth : of boosted trees.
-    n_clusters : of k-means.
+    n_clusters : of k-means. n_knots : of each function of the additive model.
     random_state : seed of the forest, the boosted trees and k-means.
 
     Attributes: `classes_` (2,), `n_features_in_`, `fitted_` (the arrays that score),
@@ -159,6 +159,7 @@ class SpectralDetector(ClassifierMixin, BaseEstimator):
         gamma: float | str = "scale",
         n_estimators: int = 200,
         n_clusters: int = 2,
+        n_knots: int = 6,
         max_depth: int | None = 3,
         random_state: int | None = None,
     ) -> None:
@@ -169,6 +170,7 @@ class SpectralDetector(ClassifierMixin, BaseEstimator):
         self.gamma = gamma
         self.n_estimators = n_estimators
         self.n_clusters = n_clusters
+        self.n_knots = n_knots
         self.max_depth = max_depth
         self.random_state = random_state
 
@@ -318,6 +320,7 @@ class NetworkDetector(ClassifierMixin, BaseEstimator):
 
 _SETTINGS = {
     "logistic": ("C",),
+    "additive": ("n_knots",),
     "svm": ("C", "kernel", "gamma"),
     "forest": ("n_estimators",),
     "boosted": ("n_estimators", "max_depth"),

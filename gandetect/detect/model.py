@@ -231,20 +231,22 @@ class Model:
     def contributions(self, images: Tensor) -> Tensor:
         """What each feature adds to the logit (N, F), which is their sum and `bias`.
 
-        Linear models only; ValueError for others.
+        Linear and additive models only; ValueError for others.
         """
-        self._require_linear()
-        return scorers.contributions(self.arrays, self.features(images)).float()
+        self._require_terms()
+        return scorers.TERMS[self.kind](self.arrays, self.features(images)).float()
 
     @property
     def bias(self) -> float:
-        """The logit of the mean real: what `contributions` leave out. Linear models only."""
-        self._require_linear()
+        """The logit of the mean real: what `contributions` leave out. ValueError as there."""
+        self._require_terms()
         return float(self.arrays["bias"])
 
-    def _require_linear(self) -> None:
-        if self.kind != "linear":
-            raise ValueError(f"{self.name} is no linear model; only those split into contributions")
+    def _require_terms(self) -> None:
+        if self.kind not in scorers.TERMS:
+            raise ValueError(
+                f"{self.name} is no linear or additive model; only those split into contributions"
+            )
 
     @property
     def classifier(self) -> str:

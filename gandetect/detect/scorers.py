@@ -30,6 +30,24 @@ def contributions(arrays: Arrays, features: Tensor) -> Tensor:
     return (features.to(arrays["weight"]) - arrays["center"]) * arrays["weight"]
 
 
+def additive(arrays: Arrays, features: Tensor) -> Tensor:
+    """The sum of one piecewise linear function of each feature, and `bias`."""
+    return additive_terms(arrays, features).sum(dim=1) + arrays["bias"]
+
+
+def additive_terms(arrays: Arrays, features: Tensor) -> Tensor:
+    """The terms (N, F) whose sum with `bias` is the logit of `additive`.
+
+    The function of feature f has the values `values[f]` at `knots[f]`, both (F, K), is linear
+    between them and goes on linearly beyond. It is 0 for the average real.
+    """
+    knots, values = arrays["knots"], arrays["values"]
+    x = features.to(knots).T.contiguous()
+    left = (torch.searchsorted(knots, x) - 1).clamp(0, knots.shape[1] - 2)
+    slopes = values.diff(dim=1) / knots.diff(dim=1)
+    return (values.gather(1, left) + slopes.gather(1, left) * (x - knots.gather(1, left))).T
+
+
 def rbf(arrays: Arrays, features: Tensor) -> Tensor:
     """`sum_i dual_i exp(-gamma |z - support_i|²) + bias`, z the standardized features."""
     squares = _square_distances(_standardize(arrays, features), arrays["support"])
@@ -82,10 +100,16 @@ def kmeans(arrays: Arrays, features: Tensor) -> Tensor:
 
 SCORERS: dict[str, Callable[[Arrays, Tensor], Tensor]] = {
     "linear": linear,
+    "additive": additive,
     "rbf": rbf,
     "forest": forest,
     "boosted": boosted,
     "kmeans": kmeans,
+}
+# Kinds whose logit is a sum over the features, and what gives its terms.
+TERMS: dict[str, Callable[[Arrays, Tensor], Tensor]] = {
+    "linear": contributions,
+    "additive": additive_terms,
 }
 NETWORK = "network"
 KINDS = frozenset({*SCORERS, NETWORK})
@@ -95,6 +119,7 @@ CHUNK = 8
 
 ARRAY_NAMES: dict[str, frozenset[str]] = {
     "linear": frozenset({"weight", "center", "bias"}),
+    "additive": frozenset({"knots", "values", "bias"}),
     "rbf": frozenset({"center", "scale", "support", "dual", "gamma", "bias"}),
     "forest": frozenset({"roots", "feature", "threshold", "left", "right", "share"}),
     "boosted": frozenset({"roots", "feature", "threshold", "left", "right", "value", "base"}),
@@ -113,7 +138,19 @@ def build(kind: str, arrays: Arrays, network: Mapping[str, Any] | None = None) -
         raise ValueError(f"unknown kind {kind!r}; known: {sorted(KINDS)}")
     if set(arrays) != ARRAY_NAMES[kind]:
         raise ValueError(f"arrays {sorted(arrays)}; {kind} has {sorted(ARRAY_NAMES[kind])}")
+    if kind == "additive":
+        _check_knots(arrays)
     return partial(SCORERS[kind], arrays)
+
+
+def _check_knots(arrays: Arrays) -> None:
+    knots, values = arrays["knots"], arrays["values"]
+    if knots.ndim != 2 or knots.shape != values.shape or knots.shape[1] < 2:
+        raise ValueError(
+            f"knots {tuple(knots.shape)} and values {tuple(values.shape)}; want the same (F, K)"
+        )
+    if not (knots.diff(dim=1) > 0).all():
+        raise ValueError("the knots of each feature must ascend")
 
 
 def score_tiles(network: Network, tiles: Tensor) -> Tensor:
