@@ -52,6 +52,11 @@ Classifiers:
 @click.option("--real", required=True, type=click.Path(exists=True, file_okay=False))
 @click.option("--generated", type=click.Path(exists=True, file_okay=False))
 @click.option("--simulate", is_flag=True, help="Make the generated images from the photographs.")
+@click.option(
+    "--networks",
+    type=click.Path(exists=True, file_okay=False),
+    help="Folder of small trained generators to simulate with as well (recipes/networks.py).",
+)
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False))
 @click.option(
     "--classifier",
@@ -81,6 +86,8 @@ def command(**options: Any) -> None:
     """
     if options["simulate"] == bool(options["generated"]):
         raise click.UsageError("give either --generated DIR or --simulate")
+    if options["networks"] and not options["simulate"]:
+        raise click.UsageError("--networks is for --simulate")
     if options["members"] and options["classifier"] != "fusion":
         raise click.UsageError("--member is for --classifier fusion")
     try:
@@ -127,6 +134,7 @@ def _load(
 ) -> tuple[Dataset, Spec]:
     """The images as `classifier` sees them."""
     from gandetect.detect.classifiers import spec_for
+    from gandetect.detect.simulation.network import load_bank
     from gandetect.detect.training import Dataset, load_folder, simulate_folder
 
     dataset, tile = Dataset(), options["tile"]
@@ -141,6 +149,7 @@ def _load(
             seed=options["seed"],
             progress=progress,
             min_side=min_side,
+            networks=load_bank(options["networks"]) if options["networks"] else (),
         )
         return dataset, spec
     for label, folder in ((0, options["real"]), (1, options["generated"])):

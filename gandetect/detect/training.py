@@ -31,8 +31,9 @@ from gandetect.detect.networks.training import Progress
 from gandetect.detect.planes import PlaneSpec
 from gandetect.detect.reference import Examples, References, make_references
 from gandetect.detect.simulate import Pair, simulate
+from gandetect.detect.simulation.network import GeneratorNetwork
 from gandetect.detect.tiles import MAX_TILES, cut_tiles
-from gandetect.media import MediaError, read_luma, sniff
+from gandetect.media import MediaError, read_luma, read_rgb, sniff
 
 # Networks see so many tiles of an image and no more: they train on every one of them many times.
 MAX_TILES_OF_NETWORKS = 4
@@ -154,15 +155,17 @@ def simulate_folder(
     seed: int,
     progress: Progress | None = None,
     min_side: int = MIN_SIDE,
+    networks: Sequence[GeneratorNetwork] = (),
 ) -> None:
     """Add `pairs` simulated pairs of each photograph below `folder`, cut to each tile size.
 
-    Pairs smaller than `min_side` are left out.
+    Pairs smaller than `min_side` are left out. `networks`: trained generators that make half of the
+    pairs, see `autoencoders`.
     """
     files = image_files(folder)
     readable = [path for path in files if _note_failure(dataset, path)]
-    planes = [partial(_load, path) for path in readable]
-    for pair in simulate(planes, pairs=pairs, seed=seed):
+    planes = [partial(read_rgb, path) for path in readable]
+    for pair in simulate(planes, pairs=pairs, seed=seed, networks=networks):
         if progress:
             progress("simulating", pair.source, len(readable))
         _add_pair(dataset, pair, source_of(readable[pair.source], folder), spec, tiles, min_side)
@@ -171,10 +174,6 @@ def simulate_folder(
 def source_of(path: Path, folder: str | Path) -> str:
     """What an image stems from, by its name: its path below `folder` without the suffix."""
     return path.relative_to(folder).with_suffix("").as_posix()
-
-
-def _load(path: Path) -> Tensor:
-    return read_luma(path).as_uint8_range()
 
 
 def _note_failure(dataset: Dataset, path: Path) -> bool:
@@ -209,14 +208,8 @@ def _add_pair(
             continue
         for label, features in enumerate(images):
             modes = pair.modes if label else ()
-            delivery = _delivery(pair.delivery.quality)
-            dataset.samples.append(Sample(group, label, tile, features, delivery, modes))
-
-
-def _delivery(quality: int | None) -> str:
-    if quality is None:
-        return "lossless"
-    return "JPEG 75 to 98" if quality >= 75 else "JPEG 50 to 74"
+            name = pair.delivery.name
+            dataset.samples.append(Sample(group, label, tile, features, name, modes))
 
 
 def fit_model(

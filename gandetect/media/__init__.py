@@ -4,7 +4,7 @@
 video by time, `sniff` tells one from the other by content.
 """
 
-from gandetect.media.images import read_luma
+from gandetect.media.images import read_luma, read_rgb
 from gandetect.media.luma import LUMA_DEFINITION, Luma, MediaError
 from gandetect.media.sniff import sniff
 from gandetect.media.video import Frame, VideoReader
@@ -16,5 +16,6 @@ __all__ = [
     "MediaError",
     "VideoReader",
     "read_luma",
+    "read_rgb",
     "sniff",
 ]

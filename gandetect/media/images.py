@@ -1,9 +1,9 @@
-"""Still images to luma.
+"""Still images to luma, and to RGB where images are made from photographs.
 
-JPEG files give their own Y plane (simplejpeg); everything else goes through Pillow to grey with
-Pillow's .299/.587/.114 weights. Orientation tags are left alone on purpose: turning a picture by
-90 degrees swaps its rows and columns and changes nothing else in a power spectrum, and the pixels
-as decoded are the evidence. Alpha is dropped, not blended, for the same reason.
+To luma, JPEG files give their own Y plane (simplejpeg); everything else goes through Pillow to grey
+with Pillow's .299/.587/.114 weights. Orientation tags are left alone on purpose: turning a picture
+by 90 degrees swaps its rows and columns and changes nothing else in a power spectrum, and the
+pixels as decoded are the evidence. Alpha is dropped, not blended, for the same reason.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import io
 import os
 import re
 import struct
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import simplejpeg
@@ -26,6 +27,7 @@ from gandetect.media.sniff import HEAD_BYTES, sniff_bytes
 if TYPE_CHECKING:
     from PIL import Image
 
+_T = TypeVar("_T")
 _MAX_JPEG_BYTES = 1 << 28
 _JPEG_MAGIC = b"\xff\xd8\xff"
 
@@ -51,63 +53,86 @@ def read_luma(source: str | bytes | os.PathLike[str]) -> Luma:
     Raises MediaError with a reason: `empty`, `truncated`, `corrupt`, `too_large` (more than
     MAX_PIXELS), `unsupported` (not an image, or of a kind without a stated range), `unreadable`.
     """
+    return _read(source, _decode_luma)
+
+
+def read_rgb(source: str | bytes | os.PathLike[str]) -> torch.Tensor:
+    """Decode one still image, from a path or from the bytes of a file, to RGB, (3, H, W) uint8.
+
+    Grey is repeated, and 16 bits are read by their upper 8; otherwise, and in what is raised, as
+    `read_luma`. The luma of JPEG files is not the Y plane that `read_luma` gives, but near it.
+    """
+    return _read(source, _decode_rgb)
+
+
+def _read(source: str | bytes | os.PathLike[str], decode: Callable[[Any, int], _T]) -> _T:
+    """`decode` of the opened file and its size in bytes."""
     try:
         if isinstance(source, bytes):
-            return _decode(io.BytesIO(source), len(source))
+            return _decode(io.BytesIO(source), len(source), decode)
         with open(Path(source), "rb") as file:
-            return _decode(file, os.fstat(file.fileno()).st_size)
+            return _decode(file, os.fstat(file.fileno()).st_size, decode)
     except MemoryError as error:
         raise MediaError("too_large", "the image does not fit into memory") from error
     except OSError as error:
         raise MediaError("unreadable", f"cannot read the file: {error.strerror}") from error
 
 
-def _decode(file: Any, size: int) -> Luma:
+def _decode(file: Any, size: int, decode: Callable[[Any, int], _T]) -> _T:
     if size == 0:
         raise MediaError("empty", "the file is empty")
-    if file.read(len(_JPEG_MAGIC)) == _JPEG_MAGIC:
-        luma = _decode_jpeg(file, size)
-        if luma is not None:
-            return luma
-    file.seek(0)
-    return _decode_pillow(file)
+    return decode(file, size)
 
 
-def _decode_jpeg(file: Any, size: int) -> Luma | None:
-    """The Y plane of a JPEG file, or None for the few kinds that are Pillow's business."""
+def _decode_luma(file: Any, size: int) -> Luma:
+    pixels = _decode_jpeg(file, size, "GRAY")
+    if pixels is not None:
+        return Luma(torch.from_numpy(pixels[:, :, 0]), container="jpeg")
+    return _decode_pillow(file, _pillow_luma)
+
+
+def _decode_rgb(file: Any, size: int) -> torch.Tensor:
+    pixels = _decode_jpeg(file, size, "RGB")
+    if pixels is None:
+        pixels = _decode_pillow(file, _pillow_rgb)
+    return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def _decode_jpeg(file: Any, size: int, colorspace: str) -> np.ndarray | None:
+    """(H, W, C) uint8 of a JPEG file; None for others and the few kinds that Pillow decodes."""
+    if file.read(len(_JPEG_MAGIC)) != _JPEG_MAGIC:
+        return None
     if size > _MAX_JPEG_BYTES:
         raise MediaError("too_large", f"the JPEG file has {size} bytes, limit {_MAX_JPEG_BYTES}")
     file.seek(0)
     data = file.read()
     try:
-        height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data)
+        height, width, coded, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError:
         return None
     _check_size(width, height)
-    if colorspace in ("CMYK", "YCCK"):
+    if coded in ("CMYK", "YCCK"):
         return None
     try:
-        pixels = simplejpeg.decode_jpeg(data, colorspace="GRAY")
+        pixels: np.ndarray = simplejpeg.decode_jpeg(data, colorspace=colorspace)
     except ValueError as error:
         if _HARMLESS.search(str(error)):
             return None
         raise _named(error) from error
-    return Luma(torch.from_numpy(pixels[:, :, 0]), container="jpeg")
+    return pixels
 
 
-def _decode_pillow(file: Any) -> Luma:
+def _decode_pillow(file: Any, convert: Callable[[Image.Image], _T]) -> _T:
+    """`convert` of the image that Pillow opens; whatever it raises becomes a MediaError."""
     from PIL import Image, UnidentifiedImageError
 
+    file.seek(0)
     Image.init()
     formats = [name for name in _PILLOW_FORMATS if name in Image.OPEN]
     try:
         with Image.open(file, formats=formats) as image:
             _check_size(*image.size)
-            kind = str(image.format).lower()
-            n_frames = int(getattr(image, "n_frames", 1))
-            image.draft("L", image.size)
-            luma = _to_luma(image)
-            return replace(luma, n_frames=n_frames, container="jpeg" if kind == "mpo" else kind)
+            return convert(image)
     except MediaError:
         raise
     except UnidentifiedImageError as error:
@@ -120,6 +145,22 @@ def _decode_pillow(file: Any) -> Luma:
         # Pillow's plugins raise whatever a broken header makes them trip over: SyntaxError,
         # struct.error, KeyError, ZeroDivisionError were all seen.
         raise _named(error) from error
+
+
+def _pillow_luma(image: Image.Image) -> Luma:
+    kind = str(image.format).lower()
+    n_frames = int(getattr(image, "n_frames", 1))
+    image.draft("L", image.size)
+    luma = _to_luma(image)
+    return replace(luma, n_frames=n_frames, container="jpeg" if kind == "mpo" else kind)
+
+
+def _pillow_rgb(image: Image.Image) -> np.ndarray:
+    """(H, W, 3) uint8 of an opened image; forces the decode, as `_to_luma` does."""
+    if image.mode == "F" or image.mode.startswith("I"):
+        grey = _to_luma(image).pixels.numpy() >> 8
+        return np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)
+    return np.array(image.convert("RGB"))
 
 
 def _to_luma(image: Image.Image) -> Luma:

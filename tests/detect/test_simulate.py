@@ -3,14 +3,28 @@
 import numpy as np
 import pytest
 import torch
+from skimage import data
 
-from gandetect.detect.simulate import (
-    MODES,
-    draw_delivery,
-    make_pair,
-    simulate,
-    upsampled,
-)
+from gandetect.detect.simulate import MODES, make_pair, simulate, upsampled
+from gandetect.detect.simulation.network import GeneratorNetwork, Network, NetworkConfig
+from gandetect.detect.simulation.pipeline import draw_modes
+
+
+@pytest.fixture(scope="module")
+def color():
+    """An RGB photograph, (3, H, W) uint8."""
+    return torch.from_numpy(data.astronaut().transpose(2, 0, 1).copy())
+
+
+@pytest.fixture(scope="module")
+def networks():
+    """Two networks as they are before training: enough to see them used."""
+    torch.manual_seed(0)
+    configs = [
+        NetworkConfig("superresolver", "nearest", (2,), width=8, blocks=0),
+        NetworkConfig("autoencoder", "transposed", (2, 2), width=8, blocks=0),
+    ]
+    return [GeneratorNetwork(Network(config), 0, 0) for config in configs]
 
 
 def test_the_same_seed_gives_the_same_pairs(photographs):
@@ -46,32 +60,59 @@ def test_photographs_are_read_one_at_a_time(photographs):
     assert read == [0]
 
 
-def test_every_mode_and_depth_is_drawn(photographs):
-    pairs = list(simulate(photographs[:1], pairs=60, side=64, seed=1))
-    assert {mode for pair in pairs for mode in pair.modes} == set(MODES)
-    assert {len(pair.modes) for pair in pairs} == {1, 2, 3}
-    assert {pair.delivery.quality is None for pair in pairs} == {True, False}
+def test_every_mode_and_depth_is_drawn():
+    drawn = [draw_modes(np.random.default_rng(seed)) for seed in range(120)]
+    assert {mode for modes in drawn for mode in modes} == set(MODES)
+    assert {len(modes) for modes in drawn} == {1, 2, 3, 4, 5}
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("stages", [1, 2, 3])
+@pytest.mark.parametrize("stages", [1, 2, 3, 5])
 def test_each_mode_keeps_size_and_content(photographs, mode, stages):
     plane = photographs[0]().float()[200:328, 200:328]
-    result = upsampled(plane, (mode,) * stages, np.random.default_rng(3))
-    assert result.shape == plane.shape
-    blocks = torch.nn.functional.avg_pool2d(torch.stack([plane, result])[:, None], 16).flatten(1)
-    assert torch.corrcoef(blocks)[0, 1] > 0.8
+    for seed in range(4):
+        result = upsampled(plane, (mode,) * stages, np.random.default_rng(seed))
+        assert result.shape == plane.shape
+        both = torch.stack([plane, result])[:, None]
+        blocks = torch.nn.functional.avg_pool2d(both, 16).flatten(1)
+        assert torch.corrcoef(blocks)[0, 1] > 0.8
 
 
-def test_pairs_are_eight_bit_and_of_equal_size(photographs):
-    plane = photographs[0]().float()
+def test_what_comes_out_differs_from_what_went_in(photographs):
+    plane = photographs[0]().float()[200:328, 200:328]
     for seed in range(20):
-        pair = make_pair(plane, 128, np.random.default_rng(seed))
-        assert pair.real.dtype == pair.generated.dtype == torch.uint8
-        assert pair.real.shape == pair.generated.shape == (pair.delivery.side,) * 2
-        assert pair.delivery.side % 8 == 0
+        rng = np.random.default_rng(seed)
+        assert (upsampled(plane, draw_modes(rng), rng) - plane).abs().mean() > 0.5
 
 
-def test_a_photograph_too_small_is_refused():
-    with pytest.raises(ValueError, match="at least 64"):
-        draw_delivery(40, 400, 128, np.random.default_rng(0))
+def test_pairs_are_eight_bit_luma_of_equal_size(photographs, color):
+    for photograph in (photographs[0](), photographs[0]().float(), color):
+        for seed in range(10):
+            pair = make_pair(photograph, 128, np.random.default_rng(seed))
+            assert pair.real.dtype == pair.generated.dtype == torch.uint8
+            assert pair.real.shape == pair.generated.shape == (pair.delivery.delivered_side,) * 2
+
+
+def test_color_keeps_its_planes(color):
+    result = upsampled(color[:, :96, :96], ("bilinear", "pixel_shuffle"), np.random.default_rng(0))
+    assert result.shape == (3, 96, 96)
+    assert (result.mean(dim=(1, 2)) - color[:, :96, :96].float().mean(dim=(1, 2))).abs().max() < 20
+
+
+def test_pixels_of_another_shape_are_refused():
+    with pytest.raises(ValueError, match="want luma"):
+        make_pair(torch.zeros(100, 100, 3), 64, np.random.default_rng(0))
+
+
+def test_networks_make_half_of_the_pairs_and_are_named(color, networks):
+    pairs = list(simulate([lambda: color], pairs=40, side=64, networks=networks))
+    made = [pair for pair in pairs if pair.network]
+    assert 10 < len(made) < 30
+    modes = {network.id: network.modes for network in networks}
+    assert {pair.network for pair in made} == set(modes)
+    assert all(pair.modes == modes[pair.network] for pair in made)
+
+
+def test_without_networks_none_is_named(color):
+    pairs = simulate([lambda: color], pairs=5, side=64)
+    assert {pair.network for pair in pairs} == {""}
