@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from gandetect.cli._common import check_number, check_place, printable, require
+from gandetect.cli._network_report import write_network_report
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from gandetect.detect import Model
     from gandetect.report.explain import Explanation
 
@@ -25,9 +28,11 @@ Examples:
   gandetect explain clip.mp4 --time 12.5 --out frame.html
   gandetect explain clip.mp4 --frame 300 --json
   gandetect explain photo.jpg --json | jq '.contributions'
+  gandetect explain --model cnn.safetensors --network-report PHOTOS/ FAKES/ --out inside.html
 
 \b
-Exit codes: 0 done, 2 bad usage, 3 nothing could be explained (the reason is on standard error).
+Exit codes: 0 done, 1 done but some images could not be judged (--network-report), 2 bad usage, 3
+nothing could be explained (the reason is on standard error).
 """
 
 
@@ -36,7 +41,7 @@ Exit codes: 0 done, 2 bad usage, 3 nothing could be explained (the reason is on 
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
 )
-@click.argument("path", metavar="FILE", type=click.Path())
+@click.argument("path", metavar="FILE", type=click.Path(), required=False)
 @click.option("--model", type=click.Path(), help="Model file.  [default: the one that ships]")
 @click.option(
     "--frame", metavar="N", type=click.IntRange(min=0), help="Of a video: frame N, from 0."
@@ -62,38 +67,43 @@ Exit codes: 0 done, 2 bad usage, 3 nothing could be explained (the reason is on 
     multiple=True,
     help="Write the explanation to FILE (.png, .html or .json); may be repeated.",
 )
+@click.option(
+    "--network-report",
+    "folders",
+    metavar="REAL_DIR GENERATED_DIR",
+    nargs=2,
+    type=click.Path(exists=True, file_okay=False),
+    help="Instead: the errors of a plain network (fit --classifier cnn) on labelled images, and "
+    "what its layers answer to; with FILE, its feature maps of that image.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The explanation as one JSON object.")
 def command(
-    path: str,
+    path: str | None,
     model: str | None,
     frame: int | None,
     time_s: float | None,
     fpr: float,
     outs: tuple[str, ...],
+    folders: tuple[str, str] | None,
     as_json: bool,
 ) -> None:
     """Explain the verdict on one image or one frame of a video.
 
     Shows the picture with the score of each tile, its log spectrum, its profile against the band of
-    real photographs, the exact contribution of each bin to the score, and which up-sampler it looks
-    like. Of a video, without --frame or --time, the frame with the highest score among 16 is
-    explained.
+    real photographs, what each bin, frequency or pixel adds to the score and whether that is exact,
+    what would have changed the verdict, and which up-sampler it looks like. Of a video, without
+    --frame or --time, the frame with the highest score among 16 is explained.
     """
-    if frame is not None and time_s is not None:
-        raise click.UsageError("--frame and --time both choose a frame; give one")
-    if time_s is not None:
-        check_number("--time", time_s)
+    _check_choice(path, folders, frame, time_s)
     _check_outs(outs)
-    detector = _load_model(model, fpr)
-    from gandetect.media import MediaError
+    detector = _load_model(model, fpr, network=bool(folders))
     from gandetect.media.quiet import quiet_decoders
-    from gandetect.report.explain import explain
 
     quiet_decoders()
-    try:
-        explanation = explain(path, model=detector, fpr=fpr, frame=frame, time_s=time_s)
-    except MediaError as error:
-        _fail(path, error.reason, str(error), as_json)
+    if folders:
+        write_network_report(detector, folders, path, fpr, outs, as_json)
+    assert path is not None
+    explanation = _explained(path, detector, fpr, frame, time_s, as_json)
     try:
         _write(explanation, outs)
     except OSError as error:
@@ -104,6 +114,31 @@ def command(
         _print(explanation)
     else:
         click.echo(_summary(explanation))
+
+
+def _explained(
+    path: str, model: Model, fpr: float, frame: int | None, time_s: float | None, as_json: bool
+) -> Explanation:
+    from gandetect.media import MediaError
+    from gandetect.report.explain import explain
+
+    try:
+        return explain(path, model=model, fpr=fpr, frame=frame, time_s=time_s)
+    except MediaError as error:
+        _fail(path, error.reason, str(error), as_json)
+
+
+def _check_choice(
+    path: str | None, folders: tuple[str, str] | None, frame: int | None, time_s: float | None
+) -> None:
+    if path is None and not folders:
+        raise click.MissingParameter(param_type="argument", param_hint="'FILE'")
+    if frame is not None and time_s is not None:
+        raise click.UsageError("--frame and --time both choose a frame; give one")
+    if folders and (frame is not None or time_s is not None):
+        raise click.UsageError("--network-report is of images; leave --frame and --time out")
+    if time_s is not None:
+        check_number("--time", time_s)
 
 
 def _check_outs(outs: tuple[str, ...]) -> None:
@@ -119,14 +154,17 @@ def _check_outs(outs: tuple[str, ...]) -> None:
         raise click.UsageError("two --out name the same file; give each its own")
 
 
-def _load_model(path: str | None, fpr: float) -> Model:
-    """The detector, known to be one that can be explained at this false-alarm rate."""
+def _load_model(path: str | None, fpr: float, network: bool) -> Model:
+    """The detector, known to be one that can be explained at this false-alarm rate; `network`: to
+    be a plain network."""
     from gandetect import detect
+    from gandetect.report.explain import check_explainable
+    from gandetect.report.networks import pixel_network
 
     try:
         model = detect.load_shipped() if path is None else detect.Model.load(path)
         model.thresholds(fpr)
-        model.spec.axes()
+        (pixel_network if network else check_explainable)(model)
     except (ValueError, OSError) as error:
         raise click.UsageError(printable(str(error))) from error
     return model
@@ -183,6 +221,8 @@ def _print(explanation: Explanation) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
+    from gandetect.report.explain_words import changes_in_words
+
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(width=110, highlight=False)
@@ -198,11 +238,14 @@ def _print(explanation: Explanation) -> None:
         *_outside(explanation),
     ):
         console.print(Text(printable(line)))
-    if explanation.bias is not None:
-        console.print(Text("\nWhat the score is made of", style="bold"))
-        console.print(_sums_table(explanation))
+    console.print(Text(f"\nWhat the score is made of ({explanation.exactness})", style="bold"))
+    console.print(_parts_table(explanation))
+    if explanation.bands:
         console.print(Text("\nThe bins that moved it furthest", style="bold"))
         console.print(_bands_table(explanation))
+    console.print(Text("\nWhat would have changed the verdict", style="bold"))
+    for sentence in changes_in_words(explanation):
+        console.print(Padding(Text(printable(sentence)), (0, 0, 0, 2)))
     if explanation.likeness is not None:
         console.print(Text("\nWhich up-sampler it looks like", style="bold"))
         console.print(Text(_likeness(explanation)))
@@ -220,32 +263,51 @@ def _outside(explanation: Explanation) -> list[str]:
     ]
 
 
-def _sums_table(explanation: Explanation) -> Any:
+def _parts_table(explanation: Explanation) -> Any:
+    """The parts that sum to the score; of a fusion, member by member."""
     from rich.table import Table
 
-    from gandetect.report.explain import DIRECTIONS
+    from gandetect.detect.contributions import BANDS
+    from gandetect.report.explain import plane_sums
+    from gandetect.report.explain_words import exactness
 
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 2))
     for justify in ("right", "left", "left", "left"):
         table.add_column(justify=justify)  # type: ignore[arg-type]
-    table.add_row(f"{explanation.bias:+.2f}", "bias", "the mean photograph", "")
-    for row in explanation.sums():
+    members = explanation.breakdown.members
+    if len(members) > 1:
+        table.add_row(f"{explanation.breakdown.bias:+.2f}", "bias", "", "")
+    for member in members:
+        if len(members) > 1:
+            label = f"{member.classifier} ({exactness(member)})"
+            table.add_row(f"{member.total:+.2f}", label, "", "", style="bold")
+        table.add_row(f"{member.bias:+.2f}", "bias", member.baseline, "")
+        sums = explanation.sums() if member.kind == BANDS else plane_sums(member)
+        _add_sums(table, sums)
+        if not sums:
+            table.add_row(f"{float(member.values.sum()):+.2f}", "all pixels", "", "")
+    table.add_row(f"{explanation.logit:+.2f}", "score", "", "", style="bold")
+    return table
+
+
+def _add_sums(table: Table, sums: list[dict[str, Any]]) -> None:
+    from gandetect.report.explain_words import DIRECTIONS
+
+    for row in sums:
         if abs(row["contribution"]) < 0.005:
             continue
         table.add_row(
             f"{row['contribution']:+.2f}",
-            DIRECTIONS[row["projection"]],
+            DIRECTIONS[row["projection"]] if "projection" in row else "",
             row["stretch"],
             f"{row['low']:.2f} to {row['high']:.2f} cycles per pixel",
         )
-    table.add_row(f"{explanation.logit:+.2f}", "score", "", "", style="bold")
-    return table
 
 
 def _bands_table(explanation: Explanation) -> Any:
     from rich.table import Table
 
-    from gandetect.report.explain import band_in_words
+    from gandetect.report.explain_words import band_in_words
 
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 2))
     table.add_column(justify="right")

@@ -50,7 +50,7 @@ def additive_terms(arrays: Arrays, features: Tensor) -> Tensor:
 
 def rbf(arrays: Arrays, features: Tensor) -> Tensor:
     """`sum_i dual_i exp(-gamma |z - support_i|²) + bias`, z the standardized features."""
-    squares = _square_distances(_standardize(arrays, features), arrays["support"])
+    squares = _square_distances(standardize(arrays, features), arrays["support"])
     return torch.exp(-arrays["gamma"] * squares) @ arrays["dual"] + arrays["bias"]
 
 
@@ -60,12 +60,12 @@ def forest(arrays: Arrays, features: Tensor) -> Tensor:
     Node i of the concatenated trees sends a sample to `left[i]` where `features[feature[i]] <=
     threshold[i]`, else to `right[i]`; a leaf sends it to itself. `roots` (T,) start the trees.
     """
-    share = arrays["share"][_leaves(arrays, features)].mean(dim=1)
+    share = arrays["share"][leaves(arrays, features)].mean(dim=1)
     margin = 0.5 / len(arrays["roots"])
     return torch.log((share + margin) / (1 - share + margin))
 
 
-def _leaves(arrays: Arrays, features: Tensor) -> Tensor:
+def leaves(arrays: Arrays, features: Tensor) -> Tensor:
     """The leaf (N, T) of each tree that each of `features` (N, F) ends in."""
     roots, index = arrays["roots"].long(), arrays["feature"].long()
     left, right = arrays["left"].long(), arrays["right"].long()
@@ -83,13 +83,13 @@ def _leaves(arrays: Arrays, features: Tensor) -> Tensor:
 
 def boosted(arrays: Arrays, features: Tensor) -> Tensor:
     """`base` plus the `value` of one leaf of each tree; nodes as in `forest`."""
-    node = _leaves(arrays, features)
+    node = leaves(arrays, features)
     return arrays["value"][node].sum(dim=1) + arrays["base"]
 
 
 def kmeans(arrays: Arrays, features: Tensor) -> Tensor:
     """Square distance to the nearest real cluster minus that to the nearest generated one."""
-    squares = _square_distances(_standardize(arrays, features), arrays["clusters"])
+    squares = _square_distances(standardize(arrays, features), arrays["clusters"])
     generated = arrays["labels"] > 0
     nearest = [
         squares[:, mask].amin(dim=1) if mask.any() else squares.new_full((len(squares),), 1e6)
@@ -180,7 +180,8 @@ def _rebuilt(arrays: Arrays, network: Mapping[str, Any] | None) -> Network:
     return rebuild(kind, settings, arrays)
 
 
-def _standardize(arrays: Arrays, features: Tensor) -> Tensor:
+def standardize(arrays: Arrays, features: Tensor) -> Tensor:
+    """`features` (N, F) as the fit saw them."""
     return (features.to(arrays["center"]) - arrays["center"]) / arrays["scale"]
 
 

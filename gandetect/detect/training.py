@@ -8,7 +8,7 @@ everything.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -156,19 +156,23 @@ def simulate_folder(
     progress: Progress | None = None,
     min_side: int = MIN_SIDE,
     networks: Sequence[GeneratorNetwork] = (),
+    sources: Mapping[Path, str] | None = None,
 ) -> None:
     """Add `pairs` simulated pairs of each photograph below `folder`, cut to each tile size.
 
     Pairs smaller than `min_side` are left out. `networks`: trained generators that make half of the
-    pairs, see `autoencoders`.
+    pairs, see `autoencoders`. `sources`: the photographs to take and what each counts as; None
+    takes all, each by itself.
     """
-    files = image_files(folder)
+    if sources is None:
+        sources = {path: source_of(path, folder) for path in image_files(folder)}
+    files = list(sources)
     readable = [path for path in files if _note_failure(dataset, path)]
     planes = [partial(read_rgb, path) for path in readable]
     for pair in simulate(planes, pairs=pairs, seed=seed, networks=networks):
         if progress:
             progress("simulating", pair.source, len(readable))
-        _add_pair(dataset, pair, source_of(readable[pair.source], folder), spec, tiles, min_side)
+        _add_pair(dataset, pair, sources[readable[pair.source]], spec, tiles, min_side)
 
 
 def source_of(path: Path, folder: str | Path) -> str:
@@ -222,13 +226,15 @@ def fit_model(
     seed: int = 0,
     allow_leak: bool = False,
     details: dict[str, Any] | None = None,
+    held_out: Dataset | None = None,
     progress: Progress | None = None,
     **settings: Any,
 ) -> Fit:
     """Audit, cross-fit, calibrate and fit; `settings` as in `fit_classifier`.
 
-    Raises LeakError where the audit fails, unless `allow_leak`; ValueError where a class has fewer
-    than two sources.
+    `held_out`: images of other sources, to calibrate on; without them the cross-fitted scores of
+    the training images do. Raises LeakError where the audit fails, unless `allow_leak`; ValueError
+    where a class has fewer than two sources, or a held-out source is one of the training.
     """
     samples = dataset.samples
     found = audited(dataset, (spec,), seed, allow_leak)
@@ -236,14 +242,25 @@ def fit_model(
     def fit(chosen: Sequence[Sample]) -> Fitted:
         return fit_samples(chosen, classifier, seed, settings, progress)
 
-    scores = cross_fitted_scores(samples, fit, seed)
     fitted = fit(samples)
+    if held_out is None:
+        judged, scores = dataset, cross_fitted_scores(samples, fit, seed)
+    else:
+        judged, scores = held_out, _held_out_scores(held_out, dataset, fitted)
     references, worth = _references(samples, spec, tile, seed)
     card = {"reference": worth, **({"network": fitted.network} if fitted.network else {})}
     kept = {key: value for key, value in settings.items() if key != "schedule"}
     parts = ModelParts(name, classifier, fitted.kind, spec, fitted.arrays, references)
     details = {**card, **(details or {})}
-    return calibrated(parts, dataset, scores, tile, seed, found, kept, details)
+    return calibrated(parts, dataset, scores, tile, seed, found, kept, details, judged)
+
+
+def _held_out_scores(held_out: Dataset, dataset: Dataset, fitted: Fitted) -> NDArray[np.float64]:
+    """Mean tile logit (N,) of each held-out sample."""
+    trained_on = {sample.group for sample in dataset.samples}
+    if shared := sorted({sample.group for sample in held_out.samples} & trained_on):
+        raise ValueError(f"{len(shared)} held-out sources were trained on, such as {shared[0]!r}")
+    return np.array([fitted.logits(sample.features).mean() for sample in held_out.samples])
 
 
 @dataclass(frozen=True)
@@ -267,9 +284,12 @@ def calibrated(
     found: Audit | None,
     settings: dict[str, Any],
     details: dict[str, Any],
+    judged: Dataset | None = None,
 ) -> Fit:
-    """The model of `parts`, calibrated on the cross-fitted `scores` (N,) of the samples."""
-    samples = dataset.samples
+    """The model of `parts`, fitted to `dataset`, calibrated on the `scores` (N,) that fits which
+    saw none of their sources gave the samples of `judged`, None for those of `dataset`."""
+    judged = judged or dataset
+    samples = judged.samples
     unit = [i for i, sample in enumerate(samples) if sample.tile == tile]
     labels = np.array([samples[i].label for i in unit])
     auc = ranking(labels, scores[unit], np.array([samples[i].group for i in unit]))["auc"]
@@ -278,19 +298,21 @@ def calibrated(
         for label, name in ((0, "real"), (1, "generated"))
     }
     real, generated = (scores[_first_of_each(samples, unit, label)] for label in (0, 1))
-    n_real, n_generated = (int((labels == label).sum()) for label in (0, 1))
     card = {
         "training": {
             "data": dataset.manifest(),
-            "images": {"real": n_real, "generated": n_generated},
+            "images": _counts(dataset.samples, tile),
             "seed": seed,
             "settings": settings,
             "audit": found.to_dict() if found else None,
             "versions": {"torch": torch.__version__, "scikit-learn": sklearn.__version__},
         },
-        "cross_fitted": {
+        "judged": {
+            "on": "cross-fitted training images" if judged is dataset else "held-out images",
+            "data": judged.manifest(),
             "auc": auc.to_list(),
             "tile": tile,
+            "images": _counts(samples, tile),
             "error_rates": _error_rates(samples, scores),
         },
     }
@@ -307,7 +329,14 @@ def calibrated(
         details={**card, **details},
         references=parts.references,
     )
-    return Fit(model, auc, accuracy, n_real, n_generated, found)
+    counts = _counts(dataset.samples, tile)
+    return Fit(model, auc, accuracy, counts["real"], counts["generated"], found)
+
+
+def _counts(samples: Sequence[Sample], tile: int) -> dict[str, int]:
+    """How many images of each class have tiles of `tile` pixels."""
+    labels = [sample.label for sample in samples if sample.tile == tile]
+    return {"real": labels.count(0), "generated": labels.count(1)}
 
 
 def cross_fitted_scores(
@@ -358,7 +387,7 @@ def _last_mode(sample: Sample) -> str | None:
 
 
 def _error_rates(samples: Sequence[Sample], scores: NDArray[np.float64]) -> list[dict[str, Any]]:
-    """AUC and detection rates of cross-fitted scores, for each tile size and each delivery."""
+    """AUC and detection rates of `scores`, for each tile size and each delivery."""
     rows = []
     for key in sorted({(sample.tile, sample.delivery) for sample in samples}):
         chosen = [i for i, sample in enumerate(samples) if (sample.tile, sample.delivery) == key]

@@ -1,8 +1,8 @@
 """Why one picture got its verdict: what the detector saw, in numbers that add up.
 
-`explain(path)` gives an `Explanation`: of an image, or of one frame of a video. With a linear model
-the contributions of all bands and the bias sum to the logit exactly. Needs no matplotlib; the
-pictures and the page are in `gandetect.report.explain_show`.
+`explain(path)` gives an `Explanation`: of an image, or of one frame of a video. What the features
+add to the logit sums to it, exactly or within a stated tolerance, whatever the classifier. Needs no
+matplotlib; the pictures and the page are in `gandetect.report.explain_show`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,27 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gandetect.detect import Model, Thresholds, cut_tiles, scorers
-from gandetect.detect.reference import MEANINGS, UNKNOWN, Likeness, References, likeness
+from gandetect.detect import Model, Thresholds, cut_tiles
+from gandetect.detect.contributions import (
+    BANDS,
+    PLANE,
+    Breakdown,
+    Contributions,
+    Part,
+    features_of,
+    parts_of,
+)
+from gandetect.detect.explanation import Change, WhatIf, evidence
+from gandetect.detect.features import FeatureSpec
+from gandetect.detect.reference import MEANINGS, Likeness, References
 from gandetect.detect.tiles import MAX_TILES, usable_side
 from gandetect.media import MediaError, VideoReader, read_luma, sniff
+from gandetect.report.explain_words import (
+    changes_in_words,
+    exactness,
+    generators_in_words,
+    worth_in_words,
+)
 from gandetect.screen.isolation import IsolationError, isolated
 from gandetect.screen.pool import Limits
 
@@ -34,11 +51,6 @@ _TIME_TOLERANCE = 1e-6
 # A frame may lie far into a long video, and every frame before it is decoded.
 LIMITS = Limits(stall_s=900.0, total_s=900.0)
 
-DIRECTIONS = {
-    "azimuthal": "all directions",
-    "rows": "vertical",
-    "columns": "horizontal",
-}
 FEATURES_UNIT = "mean log power, 10 ln P, less its mean over all bins"
 # Names for stretches of frequency, by their upper ends in cycles per pixel.
 STRETCHES = (
@@ -190,15 +202,15 @@ class Band:
     """One feature: power in one band of frequency (`low` to `high`, cycles per pixel).
 
     `value`: mean log power of the picture's tiles, less the mean of all bands. `contribution`: what
-    it adds to the logit, None where the model is not linear. `real`: 5 %, 50 % and 95 % of real
-    images, None where the model does not carry them.
+    it adds to the logit. `real`: 5 %, 50 % and 95 % of real images, None where the model does not
+    carry them.
     """
 
     projection: str
     low: float
     high: float
     value: float
-    contribution: float | None
+    contribution: float
     real: tuple[float, float, float] | None
 
     @property
@@ -219,8 +231,11 @@ class Band:
 class Explanation:
     """Everything that `gandetect explain` shows of one picture.
 
-    `bias` and the contributions of `bands` sum to `logit`; both None for models that are not
-    linear. `spectrum` (S, S) float32: mean log power 10 ln P of the tiles, zero frequency in the
+    `bands`: none where no member of the model looks at profiles. `breakdown`: what makes up the
+    logit, member by member; its maps of pixels are of the tiles that are used, in their order.
+    `no_likeness`: why no up-sampler can be named, where that is so.
+
+    `spectrum` (S, S) float32: mean log power 10 ln P of the tiles, zero frequency in the
     middle. `picture` (H, W) uint8. `n_frames`: among how many frames of a video this one was
     chosen for its score, 0 where it was named.
     """
@@ -240,14 +255,34 @@ class Explanation:
     side: int
     tiles: list[Tile]
     bands: list[Band]
-    bias: float | None
+    breakdown: Breakdown
+    what_if: WhatIf
     likeness: Likeness | None
+    no_likeness: str | None
     worth: dict[str, Any] | None
     caveats: list[str]
     limits: list[str]
     spectrum: NDArray[np.float32]
     picture: NDArray[np.uint8]
     n_frames: int = 0
+
+    @property
+    def bias(self) -> float | None:
+        """What sums to the logit with the contributions of `bands`; None where these are not all
+        that the model looks at."""
+        members = self.breakdown.members
+        alone = len(members) == 1 and members[0].kind == BANDS
+        return members[0].bias if alone else None
+
+    @property
+    def maps(self) -> list[Contributions]:
+        """The members whose contributions are no bands, but planes or pixels."""
+        return [member for member in self.breakdown.members if member.kind != BANDS]
+
+    @property
+    def exactness(self) -> str:
+        """ "exact", or "approximate" and by how much the sums may miss."""
+        return exactness(self.breakdown)
 
     @property
     def n_used(self) -> int:
@@ -260,16 +295,15 @@ class Explanation:
 
     @property
     def has_references(self) -> bool:
-        return self.bands[0].real is not None
+        return bool(self.bands) and self.bands[0].real is not None
 
     def strongest(self, count: int = 5) -> list[Band]:
-        """The bands that moved the logit furthest, either way; none for models not linear."""
-        known = [band for band in self.bands if band.contribution is not None]
-        return sorted(known, key=lambda band: -abs(band.contribution or 0.0))[:count]
+        """The bands that moved the logit furthest, either way."""
+        return sorted(self.bands, key=lambda band: -abs(band.contribution))[:count]
 
     def sums(self) -> list[dict[str, Any]]:
-        """The contributions by direction and stretch of frequency; with `bias` they too sum to the
-        logit."""
+        """The contributions of bands by direction and stretch of frequency; with `bias`, where
+        there is one, they too sum to the logit."""
         totals: dict[tuple[str, str], list[Band]] = {}
         for band in self.bands:
             totals.setdefault((band.projection, band.stretch), []).append(band)
@@ -279,12 +313,11 @@ class Explanation:
                 "stretch": stretch,
                 "low": bands[0].low,
                 "high": bands[-1].high,
-                "contribution": sum(band.contribution or 0.0 for band in bands),
+                "contribution": sum(band.contribution for band in bands),
                 "outside": sum(band.outside is not None for band in bands),
                 "bands": len(bands),
             }
             for (projection, stretch), bands in totals.items()
-            if bands[0].contribution is not None
         ]
 
     def to_dict(self) -> dict[str, Any]:
@@ -318,12 +351,94 @@ class Explanation:
                 for band in self.bands
             ],
             "contributions": self.sums() or None,
+            "breakdown": _breakdown_values(self.breakdown),
             "outside": self.n_outside if self.has_references else None,
+            "what_if": _what_if_values(self),
             "likeness": alike,
+            "no_likeness": self.no_likeness,
             "likeness_measured": self.worth,
             "caveats": self.caveats,
             "limits": self.limits,
         }
+
+
+def _breakdown_values(breakdown: Breakdown) -> dict[str, Any]:
+    return {
+        "bias": breakdown.bias,
+        "exact": breakdown.exact,
+        "tolerance": breakdown.tolerance,
+        "members": [
+            {
+                **{name: getattr(member, name) for name in _MEMBER_KEYS},
+                "sums": plane_sums(member) or None,
+                "values": _rounded(member.values),
+            }
+            for member in breakdown.members
+        ],
+    }
+
+
+_MEMBER_KEYS = (
+    "classifier", "weight", "total", "kind", "extent", "exact", "tolerance", "method", "baseline",
+    "bias",
+)  # fmt: skip
+
+
+def _rounded(values: Tensor) -> Any:
+    """Nested lists of six digits, which is what these are good for, and a third of the bytes."""
+    if values.ndim > 1:
+        return [_rounded(row) for row in values]
+    return [float(f"{value:.6g}") for value in values.tolist()]
+
+
+def _what_if_values(one: Explanation) -> dict[str, Any]:
+    smallest, single = one.what_if.smallest, one.what_if.single
+    found: dict[str, Any] = {
+        "metric": one.what_if.metric,
+        "reason": one.what_if.reason,
+        "smallest": None,
+        "single": None,
+        "words": changes_in_words(one),
+    }
+    if smallest is not None:
+        plane = one.breakdown.members[0].values
+        found["smallest"] = {
+            **_change_values(smallest),
+            "decibel": _rounded(smallest.decibel.reshape(plane.shape)),
+        }
+    if single is not None and single.band is not None:
+        band = one.bands[single.band]
+        found["single"] = {
+            **_change_values(single),
+            "projection": band.projection,
+            "low": band.low,
+            "high": band.high,
+            "decibel": float(single.decibel[single.band]),
+        }
+    return found
+
+
+def _change_values(change: Change) -> dict[str, Any]:
+    return {"verdict": change.verdict, "logit": change.logit, "distance": change.distance}
+
+
+def plane_sums(member: Contributions) -> list[dict[str, Any]]:
+    """The contributions of a plane by stretch of frequency; none for other members."""
+    if member.kind != PLANE:
+        return []
+    assert member.extent is not None
+    top, bottom, left, right = member.extent
+    rows, columns = member.values.shape
+    y, x = np.linspace(top, bottom, rows)[:, None], np.linspace(left, right, columns)[None, :]
+    radius, values = np.hypot(y, x), member.values.numpy()
+    lows = [0.0, *(end for _, end in STRETCHES)]
+    sums = []
+    for (name, high), low in zip(STRETCHES, lows, strict=False):
+        chosen = (low <= radius) & (radius < high)
+        total = float(values[chosen].sum())
+        highest = min(high, float(radius.max()))
+        sums.append({"stretch": name, "low": low, "high": highest, "contribution": total})
+    return sums
 
 
 def explain(
@@ -344,7 +459,7 @@ def explain(
     if frame is not None and time_s is not None:
         raise ValueError("frame and time_s both given; choose one and leave the other None")
     path = os.fspath(path)
-    axes = model.spec.axes()
+    check_explainable(model)
     thresholds = model.thresholds(fpr)
     options = InputOptions(model.tile, model.min_side, frame, time_s)
     inputs, n_frames = _decode(path, options), 0
@@ -354,7 +469,14 @@ def explain(
         best = inputs.candidates[int(np.argmax(scores))][0]
         inputs = _decode(path, InputOptions(model.tile, model.min_side, best))
     assert inputs.plane is not None
-    return _explained(path, inputs, n_frames, model, axes, thresholds)
+    return _explained(path, inputs, n_frames, model, thresholds)
+
+
+def check_explainable(model: Model) -> None:
+    """Raises ValueError where the bands of the model depend on the size of the image."""
+    for part in parts_of(model):
+        if isinstance(part.spec, FeatureSpec):
+            part.spec.axes()
 
 
 def _score(model: Model, squares: Tensor) -> float:
@@ -366,23 +488,16 @@ def _explained(
     inputs: Inputs,
     n_frames: int,
     model: Model,
-    axes: list[tuple[str, float, float]],
     thresholds: Thresholds,
 ) -> Explanation:
     assert inputs.plane is not None
     plane = torch.from_numpy(inputs.plane)
     height, width = plane.shape
     everything, used, places = _cut(plane, model)
-    features = model.features(everything)
-    logits = model.score_features(features)
-    mean = features[used].double().mean(dim=0)
+    logits = model.logits(everything)
     logit = float(logits[used].double().mean())
-    terms, bias = None, None
-    if model.kind == "linear":
-        terms = scorers.contributions(model.arrays, mean[None])[0]
-        bias = model.bias
+    found = evidence(model, everything[used], thresholds)
     references = References.from_model(model.arrays, model.card)
-    alike = likeness(references, mean) if references and references.signatures else None
     side = int(everything.shape[-1])
     chosen = set(used)
     return Explanation(
@@ -402,11 +517,18 @@ def _explained(
         tiles=[
             Tile(top, left, float(logits[i]), i in chosen) for i, (top, left) in enumerate(places)
         ],
-        bands=_bands(axes, mean, terms, references),
-        bias=bias,
-        likeness=alike,
-        worth=_worth(model.card) if alike else None,
-        caveats=_caveats(model, inputs, n_frames, side, len(used), references, alike),
+        bands=_bands(model, everything[used], found.breakdown, references),
+        breakdown=found.breakdown,
+        what_if=found.what_if,
+        likeness=found.likeness,
+        no_likeness=found.no_likeness,
+        worth=_worth(model.card) if found.likeness else None,
+        caveats=[
+            *_caveats(model, inputs, n_frames, side, len(used)),
+            *_breakdown_caveats(found.breakdown),
+            *([found.no_likeness] if found.no_likeness else []),
+            *(_worth_caveats(model, found.likeness) if found.likeness else []),
+        ],
         limits=[str(limit) for limit in model.card.get("limits", ())],
         spectrum=log_spectrum(everything),
         picture=_as_bytes(plane).numpy(),
@@ -487,19 +609,27 @@ def log_spectrum(squares: Tensor) -> NDArray[np.float32]:
 
 
 def _bands(
-    axes: list[tuple[str, float, float]],
-    values: Tensor,
-    terms: Tensor | None,
-    references: References | None,
+    model: Model, squares: Tensor, breakdown: Breakdown, references: References | None
 ) -> list[Band]:
-    bands = []
-    for i, (projection, low, high) in enumerate(axes):
-        real = None
-        if references is not None:
-            real = tuple(references.real[:, i].tolist())
-        term = None if terms is None else float(terms[i])
-        bands.append(Band(projection, low, high, float(values[i]), term, real))
-    return bands
+    """The bands of the members that look at the profile of the first that does."""
+    members: list[tuple[Part, Contributions]] = [
+        pair
+        for pair in zip(parts_of(model), breakdown.members, strict=True)
+        if pair[1].kind == BANDS
+    ]
+    if not members:
+        return []
+    spec = members[0][0].spec
+    terms = sum(member.values for part, member in members if part.spec == spec)
+    assert isinstance(terms, Tensor)
+    values = features_of(spec, squares).mean(dim=0).tolist()
+    reals: list[Any] = [None] * len(values)
+    if references is not None:
+        reals = [tuple(column) for column in references.real.T.tolist()]
+    return [
+        Band(*axis, value, term, real)
+        for axis, value, term, real in zip(spec.axes(), values, terms.tolist(), reals, strict=True)
+    ]
 
 
 def _caveats(
@@ -508,8 +638,6 @@ def _caveats(
     n_frames: int,
     side: int,
     n_used: int,
-    references: References | None,
-    alike: Likeness | None,
 ) -> list[str]:
     """What to bear in mind with this very picture."""
     caveats = []
@@ -535,71 +663,18 @@ def _caveats(
             f"The score rests on {n_used} tile{'s' if n_used > 1 else ''} only; more would steady "
             "it."
         )
-    if model.kind != "linear":
-        caveats.append(
-            f"The model is no linear one ({model.classifier}): its logit does not split into "
-            "contributions of bands, so none are shown."
-        )
-    return caveats + _reference_caveats(model, references, alike)
+    return caveats
 
 
-def _reference_caveats(
-    model: Model, references: References | None, alike: Likeness | None
-) -> list[str]:
-    if references is None:
-        return [
-            "This model carries no references: there is no band of real images to compare with, "
-            "and no up-sampler can be named. `gandetect fit` stores them in new models."
-        ]
-    if alike is None:
-        return [
-            "This model was not fitted to enough simulated images of every kind, so no up-sampler "
-            "can be named."
-        ]
+def _breakdown_caveats(breakdown: Breakdown) -> list[str]:
+    return [
+        f"What the features add to the score of {member.classifier} is {exactness(member)}: "
+        f"{member.method} from {member.baseline}."
+        for member in breakdown.members
+        if not member.exact
+    ]
+
+
+def _worth_caveats(model: Model, alike: Likeness) -> list[str]:
     card = model.card.get("reference", {})
     return [worth_in_words(alike, card.get("held_out", {})), generators_in_words(card)]
-
-
-def worth_in_words(alike: Likeness, worth: dict[str, Any]) -> str:
-    """What the name of an up-sampler is worth, as it was measured."""
-    scope = "measured on simulated images of held-out photographs"
-    right = worth.get("right_when_named", {}).get(alike.family)
-    if alike.family != UNKNOWN and right is not None:
-        value, low, high = right
-        return (
-            f"Of simulated images given the name `{alike.family}`, {value:.0%} bore it rightly "
-            f"(95 % interval {low:.0%} to {high:.0%}; all families equally frequent); {scope}."
-        )
-    named = [values[0] for values in worth.get("named", {}).values() if values]
-    if not named:
-        return f"What the names are worth was not measured. It would be {scope}."
-    return (
-        f"Between {min(named):.0%} and {max(named):.0%} of the images of a family are clear enough "
-        f"to be named; {scope}."
-    )
-
-
-def generators_in_words(card: dict[str, Any]) -> str:
-    """What names real generators got, if that was counted."""
-    given = card.get("generators")
-    if not given:
-        return "What names images of real generators get was not measured."
-    images = sum(sum(row["named"].values()) for row in given.values())
-    named = images - sum(row["named"].get(UNKNOWN, 0) for row in given.values())
-    right = sum(row["named"].get(row["family"], 0) for row in given.values())
-    return (
-        f"Of {images} images by {len(given)} real generators {named} got a name, {right} of them "
-        "rightly."
-    )
-
-
-def band_in_words(band: Band) -> str:
-    """A band and how it stands to real images, for people."""
-    where = f"{DIRECTIONS[band.projection]}, {band.low:.3f} to {band.high:.3f} cycles per pixel"
-    if band.real is None:
-        return where
-    if band.outside is not None:
-        more = "more" if band.outside == "above" else "less"
-        return f"{where}: {more} power than 19 of 20 photographs have"
-    side = "more" if band.value > band.real[1] else "less"
-    return f"{where}: {side} power than the median photograph, within their band"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import textwrap
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import matplotlib
@@ -17,14 +18,15 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image
 
+from gandetect.detect.contributions import BANDS, PLANE, Contributions
 from gandetect.detect.reference import MEANINGS, NAMED_FROM, REAL, UNKNOWN
 from gandetect.report import plots
-from gandetect.report.explain import (
+from gandetect.report.explain import FEATURES_UNIT, Band, Explanation, plane_sums
+from gandetect.report.explain_words import (
     DIRECTIONS,
-    FEATURES_UNIT,
-    Band,
-    Explanation,
     band_in_words,
+    changes_in_words,
+    exactness,
 )
 from gandetect.report.html import page, visible_name
 from gandetect.report.plots import INK, VERDICT_COLORS
@@ -34,9 +36,11 @@ PICTURE_SIDE = 720
 NUMBERED_TILES = 30
 _TOWARDS_REAL, _TOWARDS_GENERATED = VERDICT_COLORS["real"], VERDICT_COLORS["generated"]
 _BAND_COLOR = "#8a8f98"
-_TILE_COLORS = LinearSegmentedColormap.from_list(
+TILE_COLORS = LinearSegmentedColormap.from_list(
     "verdict", [_TOWARDS_REAL, "#f2f2f2", _TOWARDS_GENERATED]
 )
+# Tiles of a map of pixels beside each other, and pixels that are drawn as one.
+_MOSAIC_COLUMNS, _BLOCK = 8, 4
 _TITLES = {
     "azimuthal": "All directions (circles)",
     "rows": "Vertical frequency (rows of the spectrum)",
@@ -47,9 +51,11 @@ _TITLES = {
 def explanation_png(explanation: Explanation) -> bytes:
     """Everything on one figure, as a PNG."""
     with matplotlib.rc_context(plots._STYLE):
-        figure = Figure(figsize=(13.0, 11.6), layout="constrained")
-        rows: Any = figure.subfigures(3, 1, height_ratios=(0.07, 1.0, 1.2))
-        title, top, bottom = rows
+        below = _panels_below(explanation)
+        heights = [height for _, height in below]
+        figure = Figure(figsize=(13.0, 0.4 + 5.1 * (1 + sum(heights))), layout="constrained")
+        rows: Any = figure.subfigures(2 + len(below), 1, height_ratios=(0.07, 1.0, *heights))
+        title, top, *bottom = rows
         title.text(
             0.012, 0.5, headline(explanation), va="center", fontsize=13, fontweight="bold",
             color=VERDICT_COLORS[explanation.verdict], parse_math=False,
@@ -59,8 +65,21 @@ def explanation_png(explanation: Explanation) -> bytes:
         _draw_picture(picture, explanation)
         _draw_spectrum(spectrum, explanation)
         _draw_summary(right, explanation)
-        _draw_bands(bottom, explanation)
+        for (draw, _), place in zip(below, bottom, strict=True):
+            draw(place, explanation)
         return _quietly_drawn(figure, "png")
+
+
+def _panels_below(
+    explanation: Explanation,
+) -> list[tuple[Callable[[Any, Explanation], None], float]]:
+    """What is drawn below picture and spectrum, and how high."""
+    panels: list[tuple[Callable[[Any, Explanation], None], float]] = []
+    if explanation.bands:
+        panels.append((_draw_bands, 1.2))
+    if explanation.maps:
+        panels.append((_draw_maps, 0.9))
+    return panels
 
 
 def explanation_page(explanation: Explanation) -> str:
@@ -80,7 +99,11 @@ def explanation_page(explanation: Explanation) -> str:
         p=explanation.p_generated,
         picture=_svg(_draw_picture, explanation, (6.6, 4.9)),
         spectrum=_svg(_draw_spectrum, explanation, (5.3, 4.9)),
-        bands=_bands_svg(explanation),
+        bands=_wide_svg(_draw_bands, explanation, 5.6) if explanation.bands else None,
+        maps=_wide_svg(_draw_maps, explanation, 4.4) if explanation.maps else None,
+        plane_sums=plane_sums,
+        exactness=exactness,
+        changes=changes_in_words(explanation),
     )
 
 
@@ -103,10 +126,10 @@ def _svg(draw: Any, explanation: Explanation, size: tuple[float, float]) -> Mark
         return Markup(plots.inline_svg(_quietly_drawn(figure, "svg")))
 
 
-def _bands_svg(explanation: Explanation) -> Markup:
+def _wide_svg(draw: Any, explanation: Explanation, height: float) -> Markup:
     with matplotlib.rc_context(plots._STYLE):
-        figure = Figure(figsize=(12.4, 5.6), layout="constrained")
-        _draw_bands(figure, explanation)
+        figure = Figure(figsize=(12.4, height), layout="constrained")
+        draw(figure, explanation)
         return Markup(plots.inline_svg(_quietly_drawn(figure, "svg")))
 
 
@@ -128,7 +151,7 @@ def _draw_picture(ax: Axes, explanation: Explanation) -> None:
     norm = _tile_norm(explanation)
     numbered = len(explanation.tiles) <= NUMBERED_TILES
     for tile in explanation.tiles:
-        color = _TILE_COLORS(norm(tile.logit))
+        color = TILE_COLORS(norm(tile.logit))
         ax.add_patch(
             Rectangle(
                 (tile.left, tile.top), explanation.side, explanation.side, facecolor=color,
@@ -148,7 +171,7 @@ def _draw_picture(ax: Axes, explanation: Explanation) -> None:
                 f"{tile.logit:+.1f}", ha="center", va="center", fontsize=8, color="white",
                 bbox={"facecolor": "#202428", "alpha": 0.55, "pad": 1.5, "linewidth": 0},
             )  # fmt: skip
-    scale = matplotlib.cm.ScalarMappable(norm, _TILE_COLORS)
+    scale = matplotlib.cm.ScalarMappable(norm, TILE_COLORS)
     bar = ax.figure.colorbar(scale, ax=ax, orientation="horizontal", pad=0.02, fraction=0.05)
     bar.set_label("logit of a tile; larger is more like generated", fontsize=8)
     bar.outline.set_visible(False)  # type: ignore[operator]
@@ -210,10 +233,11 @@ def _draw_summary(figure: Any, explanation: Explanation) -> None:
         + (", certified" if limits.certified else ", not certified"),
         *_outside_lines(explanation),
         *_likeness_lines(explanation),
+        *changes_in_words(explanation),
         *explanation.caveats,
     ]
-    text = "\n\n".join(textwrap.fill(line, 56) for line in lines)
-    words.text(0.04, 0.96, text, va="top", fontsize=8.5, parse_math=False)
+    text = "\n\n".join(textwrap.fill(line, 64) for line in lines)
+    words.text(0.04, 0.98, text, va="top", fontsize=7.8, parse_math=False)
 
 
 def _outside_lines(explanation: Explanation) -> list[str]:
@@ -255,22 +279,20 @@ def _draw_likeness(ax: Axes, explanation: Explanation) -> None:
 def _draw_bands(figure: Any, explanation: Explanation) -> None:
     """The profile against the band of the reals and, below it, the contribution of each bin."""
     projections = list(dict.fromkeys(band.projection for band in explanation.bands))
-    linear = explanation.bias is not None
-    rows = 2 if linear else 1
-    axes = figure.subplots(rows, len(projections), squeeze=False, sharex="col", sharey="row")
+    axes = figure.subplots(2, len(projections), squeeze=False, sharex="col", sharey="row")
     for column, projection in enumerate(projections):
         bands = [band for band in explanation.bands if band.projection == projection]
         _draw_profile(axes[0, column], bands, explanation)
         axes[0, column].set_title(_TITLES[projection], loc="left", fontsize=9.5)
-        if linear:
-            _draw_contributions(axes[1, column], bands)
-        axes[-1, column].set_xlabel("frequency, cycles per pixel")
+        _draw_contributions(axes[1, column], bands)
+        axes[1, column].set_xlabel("frequency, cycles per pixel")
     axes[0, 0].set_ylabel(
         "log power, less the median photograph" if explanation.has_references else FEATURES_UNIT
     )
     axes[0, 0].legend(loc="best", fontsize=8)
-    if linear:
-        axes[1, 0].set_ylabel("adds to the logit")
+    kinds = {m.exact: exactness(m) for m in explanation.breakdown.members if m.kind == BANDS}
+    label = kinds.get(False, "exact")
+    axes[1, 0].set_ylabel(f"adds to the logit ({label})")
 
 
 def _draw_profile(ax: Axes, bands: list[Band], explanation: Explanation) -> None:
@@ -301,6 +323,62 @@ def _draw_contributions(ax: Axes, bands: list[Band]) -> None:
     ax.axhline(0, color=INK, lw=0.6)
     ax.set_title(f"sum {values.sum():+.2f}", loc="right", fontsize=9)
     ax.margins(x=0.01)
+
+
+def _draw_maps(figure: Any, explanation: Explanation) -> None:
+    """What each frequency or pixel adds, of the members that look at planes or pixels."""
+    maps = explanation.maps
+    axes = figure.subplots(1, max(2, len(maps)))
+    for ax in axes[len(maps) :]:
+        ax.set_axis_off()
+    for ax, member in zip(axes, maps, strict=False):
+        shown = _draw_plane(ax, member) if member.kind == PLANE else _draw_pixels(ax, member)
+        bar = ax.figure.colorbar(shown, ax=ax, pad=0.02, fraction=0.05)
+        bar.set_label(f"adds to the logit ({exactness(member)})", fontsize=8)
+        bar.outline.set_visible(False)
+        ax.set_title(
+            f"{member.classifier}: bias {member.bias:+.2f}, sum {float(member.values.sum()):+.2f}",
+            loc="left", fontsize=9.5,
+        )  # fmt: skip
+
+
+def _draw_plane(ax: Axes, member: Contributions) -> Any:
+    assert member.extent is not None
+    top, bottom, left, right = member.extent
+    rows, columns = member.values.shape
+    # Coefficients are the middles of cells.
+    y, x = (bottom - top) / (rows - 1) / 2, (right - left) / (columns - 1) / 2
+    values = member.values.numpy()
+    ax.set_xlabel("horizontal, cycles per pixel", fontsize=8)
+    ax.set_ylabel("vertical, cycles per pixel", fontsize=8)
+    return ax.imshow(
+        values, cmap=TILE_COLORS, norm=around_zero(values), interpolation="nearest",
+        extent=(left - x, right + x, bottom + y, top - y),
+    )  # fmt: skip
+
+
+def _draw_pixels(ax: Axes, member: Contributions) -> Any:
+    """The tiles beside each other; what blocks of pixels add, for single ones are noise."""
+    n, side, _ = member.values.shape
+    cut = side // _BLOCK * _BLOCK
+    blocks = member.values[:, :cut, :cut].reshape(n, cut // _BLOCK, _BLOCK, cut // _BLOCK, _BLOCK)
+    tiles = blocks.sum(dim=(2, 4)).numpy()
+    columns = min(n, _MOSAIC_COLUMNS)
+    mosaic = np.full(
+        (-(-n // columns) * (tiles.shape[1] + 1), columns * (tiles.shape[1] + 1)), np.nan
+    )
+    for number, tile in enumerate(tiles):
+        row, column = divmod(number, columns)
+        y, x = row * (len(tile) + 1), column * (len(tile) + 1)
+        mosaic[y : y + len(tile), x : x + len(tile)] = tile
+    ax.set_axis_off()
+    return ax.imshow(mosaic, cmap=TILE_COLORS, norm=around_zero(tiles), interpolation="nearest")
+
+
+def around_zero(values: NDArray[np.floating]) -> Normalize:
+    """Neutral at 0; the few strongest values share the full color."""
+    reach = float(np.percentile(np.abs(values), 99.5)) or 1.0
+    return Normalize(-reach, reach)
 
 
 def _towards(value: float) -> str:

@@ -21,6 +21,11 @@ from PIL import Image
 
 from gandetect.cli.explain import command
 from gandetect.detect import Model, cut_tiles, load_shipped
+from gandetect.detect.contributions import Contributions
+from gandetect.detect.features import spec_from_dict
+from gandetect.detect.members import BIAS, WEIGHT, prefix
+from gandetect.detect.networks import PixelNetwork
+from gandetect.detect.planes import PlaneSpec
 from gandetect.detect.reference import UNKNOWN, Likeness
 from gandetect.media import MediaError, VideoReader, read_luma
 from gandetect.report import explain as explain_module
@@ -29,10 +34,10 @@ from gandetect.report.explain import (
     InputOptions,
     explain,
     explain_inputs,
-    generators_in_words,
-    worth_in_words,
+    plane_sums,
 )
 from gandetect.report.explain_show import explanation_page, explanation_png, headline
+from gandetect.report.explain_words import changes_in_words, generators_in_words, worth_in_words
 from gandetect.screen.isolation import IsolationError, isolated
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "media"
@@ -40,7 +45,8 @@ HOSTILE = '<img src=x onerror=alert(1)>"&$\\frac{$\u202e.png'
 KEYS = {
     "path", "media", "frame", "time_s", "chosen_among", "width", "height", "facts", "model",
     "verdict", "logit", "p_generated", "thresholds", "tiles", "bias", "bands", "contributions",
-    "outside", "likeness", "likeness_measured", "caveats", "limits",
+    "breakdown", "outside", "what_if", "likeness", "no_likeness", "likeness_measured", "caveats",
+    "limits",
 }  # fmt: skip
 
 
@@ -217,15 +223,150 @@ def test_a_model_without_references_says_so(bare: Model) -> None:
     assert one.to_dict()["outside"] is None
 
 
-def test_a_model_that_is_not_linear_says_why_nothing_adds_up(kmeans: Model) -> None:
+def test_a_model_that_is_not_linear_adds_up_too(kmeans: Model) -> None:
     one = explain(EXAMPLES / "generated_bridge.png", model=kmeans)
-    assert one.bias is None
-    assert one.strongest() == []
-    assert one.to_dict()["contributions"] is None
+    assert one.bias == 0
+    assert sum(band.contribution for band in one.bands) == pytest.approx(one.logit, rel=1e-6)
+    assert one.exactness == "exact"
     page = explanation_page(one)
-    assert "does not split into contributions" in page
-    assert "Where the score comes from" not in page
-    assert explanation_png(one).startswith(b"\x89PNG")
+    for row in one.sums():
+        assert f"{row['contribution']:+.2f}" in page
+
+
+def plane_arrays(side: int) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    generator = torch.Generator().manual_seed(0)
+    arrays = {
+        "weight": torch.randn(side**2, generator=generator, dtype=torch.float64) / side,
+        "center": torch.zeros(side**2, dtype=torch.float64),
+        "bias": torch.tensor(-0.3, dtype=torch.float64),
+    }
+    described = {"classifier": "dct", "kind": "linear"}
+    return {**described, "features": PlaneSpec("dct", side).to_dict()}, arrays
+
+
+def network_arrays() -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = PixelNetwork((2, 3), 4)
+    described = {"classifier": "cnn", "kind": "network"}
+    described["network"] = {"name": "pixels", "settings": network.settings}
+    return {**described, "features": PlaneSpec("pixels", 32).to_dict()}, dict(network.state_dict())
+
+
+def created(entry: dict[str, Any], arrays: dict[str, torch.Tensor], **details: Any) -> Model:
+    if "network" in entry:
+        details["network"] = entry["network"]
+    spec = spec_from_dict(entry["features"])
+    return Model.create(
+        entry["classifier"], entry["classifier"], entry["kind"], spec, arrays, tile=32,
+        platt=(1.0, 0.0), real_scores=torch.linspace(-3, -1, 100),
+        generated_scores=torch.linspace(1, 3, 100), details=details,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def plane() -> Model:
+    return created(*plane_arrays(32))
+
+
+@pytest.fixture(scope="module")
+def network() -> Model:
+    return created(*network_arrays())
+
+
+@pytest.fixture(scope="module")
+def fusion(model: Model) -> Model:
+    """The shipped weights on 32 pixels, a plane and a network."""
+    own = {name: model.arrays[name] for name in ("weight", "center", "bias")}
+    linear = {"classifier": "logistic", "kind": "linear", "features": model.spec.to_dict()}
+    members = [(linear, own), plane_arrays(32), network_arrays()]
+    arrays = {WEIGHT: torch.tensor([0.5, 1.0, 3.0]).double(), BIAS: torch.tensor([0.25]).double()}
+    for number, (_, part) in enumerate(members):
+        arrays |= {f"{prefix(number)}{name}": array for name, array in part.items()}
+    whole = {"classifier": "fusion", "kind": "fusion", "features": linear["features"]}
+    return created(whole, arrays, members=[entry for entry, _ in members], min_side=32)
+
+
+@pytest.fixture(params=["kmeans", "plane", "network", "fusion"])
+def family(request: pytest.FixtureRequest) -> Model:
+    model: Model = request.getfixturevalue(request.param)
+    return model
+
+
+def test_values_in_the_json_sum_to_the_logit(family: Model) -> None:
+    document = explain(EXAMPLES / "generated_face_1.png", model=family).to_dict()
+    parts = json.loads(json.dumps(document, allow_nan=False))["breakdown"]
+    totals = [np.sum(member["values"]) + member["bias"] for member in parts["members"]]
+    assert totals == pytest.approx([member["total"] for member in parts["members"]], abs=1e-3)
+    assert parts["bias"] + sum(totals) == pytest.approx(
+        document["logit"], abs=parts["tolerance"] + 1e-3
+    )
+    assert parts["exact"] == ("pixels" not in [m["kind"] for m in parts["members"]])
+
+
+def test_every_family_is_shown(family: Model) -> None:
+    one = explain(EXAMPLES / "generated_face_1.png", model=family)
+    page = explanation_page(one)
+    assert page.count("<svg") == 2 + bool(one.bands) + bool(one.maps)
+    assert not re.search(r"https?:|<script|<link|url\((?!#)", page)
+    assert "What would have changed the verdict" in page
+    assert one.exactness in page
+    image = Image.open(io.BytesIO(explanation_png(one)))
+    assert image.width == 2080
+    assert 1500 < image.height < 3500
+
+
+def test_every_family_is_said_in_words(family: Model, tmp_path: Path) -> None:
+    family.save(tmp_path / "model.safetensors")
+    result = run(EXAMPLES / "generated_face_1.png", "--model", tmp_path / "model.safetensors")
+    assert result.exit_code == 0, result.output
+    one = explain(EXAMPLES / "generated_face_1.png", model=family)
+    assert f"({one.exactness})" in result.stdout
+    assert f"{one.logit:+.2f}" in result.stdout
+    for member in one.breakdown.members:
+        assert f"{member.bias:+.2f}" in result.stdout
+    assert "What would have changed the verdict" in result.stdout
+
+
+def test_a_fusion_shows_the_bands_of_the_member_that_has_some(fusion: Model) -> None:
+    one = explain(EXAMPLES / "generated_face_1.png", model=fusion)
+    profile, *others = one.breakdown.members
+    assert one.bias is None
+    assert [member.classifier for member in one.maps] == ["dct", "cnn"]
+    assert [band.contribution for band in one.bands] == profile.values.tolist()
+    total = sum(band.contribution for band in one.bands) + profile.bias
+    whole = one.breakdown.bias + total + sum(member.total for member in others)
+    assert whole == pytest.approx(one.logit, abs=0.03)
+    assert "No change is offered for a fusion" in changes_in_words(one)[0]
+
+
+def test_sums_of_a_plane_are_by_distance_from_zero_frequency() -> None:
+    values = torch.zeros(33, 33).double()
+    values[0, 1], values[32, 0], values[32, 32], values[16, 0] = 1.0, 2.0, 4.0, 8.0
+    member = Contributions("dct", "plane", values, 0.0, True, 0.0, "", "", 1.0, (0, 0.5, 0, 0.5))
+    found = {row["stretch"]: row["contribution"] for row in plane_sums(member)}
+    assert found == {
+        "coarse": 1, "middle": 8, "fine": 0, "around every other pixel": 2, "diagonal corner": 4
+    }  # fmt: skip
+
+
+def test_the_sentence_names_the_change_that_leads_to_the_edge(
+    model: Model, bridge: Explanation
+) -> None:
+    single, together = changes_in_words(bridge)
+    change = bridge.what_if.single
+    band = bridge.bands[change.band]
+    assert f"{abs(float(change.decibel[change.band])):.1f} dB lower" in single
+    assert f"{band.low:.3f} and {band.high:.3f} cycles per pixel (all directions)" in single
+    assert single.startswith("The verdict would be inconclusive if")
+    assert "standard deviations, by the covariance of images of one class" in together
+    document = bridge.to_dict()["what_if"]
+    assert document["words"] == [single, together]
+    weight = model.arrays["weight"]
+    moved = torch.tensor(document["smallest"]["decibel"]).double() * np.log(10)
+    assert bridge.logit + float(moved @ weight) == pytest.approx(
+        bridge.thresholds.generated, abs=1e-3
+    )
 
 
 def test_png_is_one_picture_of_sane_size(bridge: Explanation) -> None:

@@ -56,7 +56,10 @@ class SpectrumNetwork(Network):
         self.dense2 = nn.Linear(hidden, 1)
 
     def forward(self, tiles: Tensor) -> Tensor:
-        x = scaled_log_spectrum(tiles)
+        return self.judge(scaled_log_spectrum(tiles))
+
+    def judge(self, x: Tensor) -> Tensor:
+        """Logits (N,) of scaled log spectra `x` (N, 1, S, S/2 + 1)."""
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = F.max_pool2d(F.relu(norm(conv(x))), 2)
         hidden = F.relu(self.dense1(self.pool(x).flatten(1)))
