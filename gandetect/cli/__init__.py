@@ -16,6 +16,7 @@ SUBCOMMANDS = {
     "explain": "Show why an image or a video frame got its verdict.",
     "export": "Write results for other programs.",
     "review": "Keep what people decided of files.",
+    "attribute": "Say which generator made an image.",
     "fit": "Train a detector from folders, or from photographs alone.",
     "calibrate": "Certify the thresholds of videos on real videos.",
     "evaluate": "Measure a detector on labelled folders.",

@@ -214,12 +214,16 @@ def _additive(x: Array, y: Array, w: Array, seed: int | None, settings: dict[str
     """One piecewise linear function for each feature, fitted as a logistic regression on hats.
 
     Up-sampling raises the power of a band or lowers it, by the generator: a line cannot say both.
+    `C` is that of scikit-learn; its default grows weaker with N as the loss grows, so that more
+    images do not mean less smooth functions.
     """
     knots = _knots(x, int(settings.get("n_knots", 6)))
     hats = _hats(x, knots)
     flat = hats.reshape(len(x), -1)
     z, mean, scale = _standardized(flat, w)
-    model = LogisticRegression(C=settings.get("C", 3e-4), max_iter=5000).fit(z, y, sample_weight=w)
+    model = LogisticRegression(C=settings.get("C", _SMOOTHNESS / len(x)), max_iter=5000).fit(
+        z, y, sample_weight=w
+    )
     values = (model.coef_[0] / scale).reshape(knots.shape)
     bias = model.intercept_[0] - mean @ values.ravel()
     offset = np.einsum("nfk,fk->nf", hats[y == 0], values).mean(axis=0)
@@ -227,6 +231,10 @@ def _additive(x: Array, y: Array, w: Array, seed: int | None, settings: dict[str
         "additive",
         _tensors(knots=knots, values=values - offset[:, None], bias=bias + offset.sum()),
     )
+
+
+# Chosen for the shipped model, see `recipes/shipped.py`.
+_SMOOTHNESS = 0.3
 
 
 def _knots(x: Array, count: int) -> Array:

@@ -87,7 +87,7 @@ class SpectralProfile(TransformerMixin, BaseEstimator):
     def transform(self, X: Any) -> NDArray[np.float32]:
         """Features (N, F) of the images `X`."""
         spec = self.spec
-        return np.stack([self._features(plane, spec) for plane in _planes(X)])
+        return np.stack([self._features(plane, spec) for plane in luma_planes(X)])
 
     def _features(self, plane: torch.Tensor, spec: FeatureSpec) -> NDArray[np.float32]:
         tiles = plane[None] if self.tile is None else cut_tiles(plane, self.tile)
@@ -120,7 +120,7 @@ class SpectralPlane(TransformerMixin, BaseEstimator):
         spec = PlaneSpec(self.plane, self.side)
         rows = [
             extract(cut_tiles(plane, self.side, min_side=self.side), spec).mean(dim=0).numpy()
-            for plane in _planes(X)
+            for plane in luma_planes(X)
         ]
         return np.stack(rows)
 
@@ -200,7 +200,7 @@ class SpectralDetector(ClassifierMixin, BaseEstimator):
         return self.classes_[positive.astype(int)]
 
     def _as_features(self, X: Any) -> Any:
-        return (self.profile or SpectralProfile()).transform(X) if _holds_images(X) else X
+        return (self.profile or SpectralProfile()).transform(X) if holds_images(X) else X
 
     def _fit_classifier(self, features: NDArray[Any], labels: NDArray[Any]) -> Fitted:
         if self.classifier not in _SETTINGS:
@@ -309,7 +309,7 @@ class NetworkDetector(ClassifierMixin, BaseEstimator):
         if self.network not in NETWORKS:
             raise ValueError(f"network {self.network!r} given; choose from {sorted(NETWORKS)}")
         cut = partial(cut_tiles, tile=self.tile, min_side=self.tile, max_tiles=self.max_tiles)
-        return [cut(plane).numpy() for plane in _planes(X)]
+        return [cut(plane).numpy() for plane in luma_planes(X)]
 
     def __sklearn_tags__(self) -> Tags:
         tags = _image_tags(super().__sklearn_tags__())
@@ -351,7 +351,7 @@ def _two_classes(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     return classes, positive
 
 
-def _holds_images(X: Any) -> bool:
+def holds_images(X: Any) -> bool:
     """Whether `X` is images or paths, not a matrix of features."""
     if isinstance(X, (np.ndarray, torch.Tensor)):
         return X.ndim == 3 or (X.ndim == 1 and isinstance(X, np.ndarray) and X.dtype.kind == "U")
@@ -364,9 +364,9 @@ def _is_image(item: Any) -> bool:
     )
 
 
-def _planes(X: Any) -> list[torch.Tensor]:
+def luma_planes(X: Any) -> list[torch.Tensor]:
     """Luma planes (H, W) of `X`; raises ValueError for anything but images."""
-    if not _holds_images(X):
+    if not holds_images(X):
         raise ValueError("want paths, planes (H, W), or an array (N, H, W) of luma")
     return [
         read_luma(item).as_uint8_range()

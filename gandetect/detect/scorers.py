@@ -153,7 +153,7 @@ def _check_knots(arrays: Arrays) -> None:
         raise ValueError("the knots of each feature must ascend")
 
 
-def score_tiles(network: Network, tiles: Tensor) -> Tensor:
+def score_tiles(network: Callable[[Tensor], Tensor], tiles: Tensor) -> Tensor:
     """Logits (N,) float32 of `tiles` (N, S, S), the same whatever the others are."""
     with torch.inference_mode():
         logits = [network(part)[:count] for part, count in _chunks(tiles)]

@@ -19,6 +19,8 @@ SMALL = {
     "pixels": {"widths": (4, 8), "hidden": 16},
     "spectrum": {"widths": (4, 8, 8), "hidden": 16},
     "residual": {"widths": (4, 8)},
+    "fingerprint": {"widths": (4, 8), "hidden": 16},
+    "discriminant": {"side": 64},
 }
 
 

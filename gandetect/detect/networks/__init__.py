@@ -5,11 +5,15 @@
 | `pixels` | the pixels: two convolutions and two dense layers, as in lecture slides |
 | `spectrum` | the log spectrum of the tile |
 | `residual` | what nearest down- and up-sampling leave of the pixels (NPR) |
+| `fingerprint` | what a blur leaves of the pixels, to tell several sources apart |
+| `discriminant` | spectral features, for the same; fitted in closed form |
 """
 
 from __future__ import annotations
 
 from gandetect.detect.networks.base import Network, rebuild
+from gandetect.detect.networks.discriminant import DiscriminantNetwork
+from gandetect.detect.networks.fingerprint import FingerprintNetwork
 from gandetect.detect.networks.pixels import PixelNetwork
 from gandetect.detect.networks.residual import ResidualNetwork
 from gandetect.detect.networks.spectrum import SpectrumNetwork
@@ -18,10 +22,14 @@ NETWORKS: dict[str, type[Network]] = {
     "pixels": PixelNetwork,
     "spectrum": SpectrumNetwork,
     "residual": ResidualNetwork,
+    "fingerprint": FingerprintNetwork,
+    "discriminant": DiscriminantNetwork,
 }
 
 __all__ = [
     "NETWORKS",
+    "DiscriminantNetwork",
+    "FingerprintNetwork",
     "Network",
     "PixelNetwork",
     "ResidualNetwork",
