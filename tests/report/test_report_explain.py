@@ -80,7 +80,7 @@ def kmeans(model: Model) -> Model:
     """A model that is not linear: one cluster of each class."""
     size = model.arrays["probe"].numel()
     calibration = {n: a for n, a in model.arrays.items() if n.startswith(("calib", "probe"))}
-    center = model.arrays["center"]
+    center = model.arrays["reference.real"][1].double()
     arrays = {
         "center": center,
         "scale": torch.ones(size, dtype=torch.float64),
@@ -117,10 +117,10 @@ def test_contributions_and_bias_sum_to_the_logit(model: Model, name: str) -> Non
     assert one.bias + sum(contributions) == pytest.approx(one.logit, abs=1e-5)
     sums = [row["contribution"] for row in one.sums()]
     assert one.bias + sum(sums) == pytest.approx(one.logit, abs=1e-5)
-    # Each is the weight times the distance from the mean real, not just any split of the logit.
-    weight, center = model.arrays["weight"], model.arrays["center"]
-    values = torch.tensor([band.value for band in one.bands]).double()
-    torch.testing.assert_close(torch.tensor(contributions).double(), (values - center) * weight)
+    # Each is what its own band adds, not just any split of the logit.
+    plane = read_luma(EXAMPLES / name).as_uint8_range()
+    terms = model.contributions(cut_tiles(plane, model.tile)).double().mean(dim=0)
+    torch.testing.assert_close(torch.tensor(contributions).double(), terms, atol=1e-5, rtol=0)
 
 
 def test_bands_are_the_features_and_the_band_of_the_reals(
@@ -277,13 +277,13 @@ def network() -> Model:
 @pytest.fixture(scope="module")
 def fusion(model: Model) -> Model:
     """The shipped weights on 32 pixels, a plane and a network."""
-    own = {name: model.arrays[name] for name in ("weight", "center", "bias")}
-    linear = {"classifier": "logistic", "kind": "linear", "features": model.spec.to_dict()}
-    members = [(linear, own), plane_arrays(32), network_arrays()]
+    own = {name: model.arrays[name] for name in ("knots", "values", "bias")}
+    additive = {"classifier": "additive", "kind": "additive", "features": model.spec.to_dict()}
+    members = [(additive, own), plane_arrays(32), network_arrays()]
     arrays = {WEIGHT: torch.tensor([0.5, 1.0, 3.0]).double(), BIAS: torch.tensor([0.25]).double()}
     for number, (_, part) in enumerate(members):
         arrays |= {f"{prefix(number)}{name}": array for name, array in part.items()}
-    whole = {"classifier": "fusion", "kind": "fusion", "features": linear["features"]}
+    whole = {"classifier": "fusion", "kind": "fusion", "features": additive["features"]}
     return created(whole, arrays, members=[entry for entry, _ in members], min_side=32)
 
 
@@ -350,22 +350,22 @@ def test_sums_of_a_plane_are_by_distance_from_zero_frequency() -> None:
     }  # fmt: skip
 
 
-def test_the_sentence_names_the_change_that_leads_to_the_edge(
-    model: Model, bridge: Explanation
-) -> None:
-    single, together = changes_in_words(bridge)
-    change = bridge.what_if.single
-    band = bridge.bands[change.band]
-    assert f"{abs(float(change.decibel[change.band])):.1f} dB lower" in single
-    assert f"{band.low:.3f} and {band.high:.3f} cycles per pixel (all directions)" in single
-    assert single.startswith("The verdict would be inconclusive if")
-    assert "standard deviations, by the covariance of images of one class" in together
-    document = bridge.to_dict()["what_if"]
-    assert document["words"] == [single, together]
-    weight = model.arrays["weight"]
-    moved = torch.tensor(document["smallest"]["decibel"]).double() * np.log(10)
-    assert bridge.logit + float(moved @ weight) == pytest.approx(
-        bridge.thresholds.generated, abs=1e-3
+def test_the_sentence_names_the_change_that_leads_to_the_edge(model: Model) -> None:
+    face = explain(EXAMPLES / "generated_face_2.jpg", model=model)
+    words = changes_in_words(face)
+    single = words[0]
+    change = face.what_if.single
+    band = face.bands[change.band]
+    assert f"{abs(float(change.decibel[change.band])):.1f} dB higher" in single
+    assert f"{band.low:.3f} and {band.high:.3f} cycles per pixel (" in single
+    assert single.startswith("The verdict would be generated if")
+    document = face.to_dict()["what_if"]
+    assert document["words"] == words
+    plane = read_luma(EXAMPLES / "generated_face_2.jpg").as_uint8_range()
+    features = model.features(cut_tiles(plane, model.tile)).double()
+    assert document["single"]["decibel"] == pytest.approx(float(change.decibel[change.band]))
+    assert float(model.score_features(features + change.shift).mean()) == pytest.approx(
+        face.thresholds.generated, abs=1e-3
     )
 
 
