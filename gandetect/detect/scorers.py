@@ -41,11 +41,23 @@ def additive_terms(arrays: Arrays, features: Tensor) -> Tensor:
     The function of feature f has the values `values[f]` at `knots[f]`, both (F, K), is linear
     between them and goes on linearly beyond. It is 0 for the average real.
     """
+    return _bent(features, *_bends(arrays))
+
+
+def _bends(arrays: Arrays) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The same functions as a line, `start + slope x`, that bends by `bends` at the `inner` knots:
+    (F,), (F,), (K - 2, F) and (K - 2, F)."""
     knots, values = arrays["knots"], arrays["values"]
-    x = features.to(knots).T.contiguous()
-    left = (torch.searchsorted(knots, x) - 1).clamp(0, knots.shape[1] - 2)
     slopes = values.diff(dim=1) / knots.diff(dim=1)
-    return (values.gather(1, left) + slopes.gather(1, left) * (x - knots.gather(1, left))).T
+    start = values[:, 0] - slopes[:, 0] * knots[:, 0]
+    inner, bends = knots[:, 1:-1].T.contiguous(), slopes.diff(dim=1).T.contiguous()
+    return start, slopes[:, 0].contiguous(), inner, bends
+
+
+def _bent(features: Tensor, start: Tensor, slope: Tensor, inner: Tensor, bends: Tensor) -> Tensor:
+    x = features.to(start)
+    beyond = (x[:, None] - inner).clamp_(min=0).mul_(bends).sum(dim=1)
+    return torch.addcmul(start, x, slope).add_(beyond)
 
 
 def rbf(arrays: Arrays, features: Tensor) -> Tensor:
@@ -140,6 +152,8 @@ def build(kind: str, arrays: Arrays, network: Mapping[str, Any] | None = None) -
         raise ValueError(f"arrays {sorted(arrays)}; {kind} has {sorted(ARRAY_NAMES[kind])}")
     if kind == "additive":
         _check_knots(arrays)
+        bends, bias = _bends(arrays), arrays["bias"]
+        return lambda features: _bent(features, *bends).sum(dim=1) + bias
     return partial(SCORERS[kind], arrays)
 
 
