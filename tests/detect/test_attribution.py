@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from conftest import pink_images, upsampled_images
+from noise_images import pink_images, upsampled_images
 from PIL import Image
 from scipy import ndimage
 from sklearn.metrics import roc_auc_score
