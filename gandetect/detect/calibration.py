@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -263,9 +264,14 @@ def p_values_real(real: ArrayLike, scores: ArrayLike) -> Array:
     (1 + r) / (n + 1), r the reals at or above the score, without smoothing: for a new real
     exchangeable with `real`, P(p <= a) <= a for every a. Raises ValueError for NaN and infinity.
     """
-    reals = _ascending(real, "real")
-    above = len(reals) - np.searchsorted(reals, _finite(scores, "new"), side="left")
-    return np.asarray((1 + above) / (1 + len(reals)), np.float64)
+    return np.asarray(p_values_among(_ascending(real, "real"), _finite(scores, "new")), np.float64)
+
+
+def p_values_among(ascending: Array, scores: ArrayLike) -> Any:
+    """As `p_values_real` of reals that are known to be finite and `ascending`: for one score after
+    the other. A float for a float."""
+    above = len(ascending) - np.searchsorted(ascending, scores, side="left")
+    return (1 + above) / (1 + len(ascending))
 
 
 def p_values_generated(generated: ArrayLike, scores: ArrayLike) -> Array:
