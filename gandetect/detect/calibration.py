@@ -225,6 +225,29 @@ def class_thresholds(
     return result
 
 
+def described_classes(classes: Mapping[str, ClassThresholds]) -> dict[str, dict[str, Any]]:
+    """The thresholds of classes as plain JSON values.
+
+    `n_real`, `n_generated`: the images that they rest on, own or borrowed. `smallest_fpr`: what the
+    reals of the class itself certify. The two thresholds are None where there is none.
+    """
+
+    def finite(value: float) -> float | None:
+        return value if math.isfinite(value) else None
+
+    return {
+        name: {
+            "n_real": found.thresholds.n_real,
+            "n_generated": found.thresholds.n_generated,
+            "smallest_fpr": found.smallest_rate,
+            "basis": found.basis,
+            "threshold_generated": finite(found.thresholds.generated),
+            "threshold_real": finite(found.thresholds.real),
+        }
+        for name, found in classes.items()
+    }
+
+
 def scores_to_arrays(groups: Mapping[str, ClassScores]) -> dict[str, Array]:
     """`groups` as a model file holds them: `calibration.real.<class>` and
     `calibration.generated.<class>`, each (2, n) float64, the scores and the numbers of their
