@@ -133,15 +133,16 @@ class ClassThresholds:
 
     `real_from`, `generated_from`: the classes whose real scores set the upper threshold and whose
     generated scores the lower one; empty where there were too few, and the threshold is then
-    infinite, so that nothing crosses it. `smallest_rate`: the smallest rate that the class's own
-    reals certify, 1 without any. In `thresholds`, `n_real` and `n_generated` count the sources
-    used, and `certified` says that neither side is empty.
+    infinite, so that nothing crosses it. `n_own`: how many reals the class itself has;
+    `smallest_rate`: the smallest rate that these certify, 1 without any. In `thresholds`, `n_real`
+    and `n_generated` count the sources used, and `certified` says that neither side is empty.
     """
 
     name: str
     thresholds: Thresholds
     real_from: tuple[str, ...]
     generated_from: tuple[str, ...]
+    n_own: int
     smallest_rate: float
 
     @property
@@ -215,12 +216,14 @@ def class_thresholds(
         lower, generated_from, n_generated = _class_limit(name, pool, negatives, fpr, confidence)
         upper, lower = _uncrossed(upper, -lower)
         certified = bool(real_from and generated_from)
+        n_own = len(groups[name].real) if name in groups else 0
         result[name] = ClassThresholds(
             name,
             Thresholds(upper, lower, fpr, certified, n_real, confidence, n_generated),
             real_from,
             generated_from,
-            smallest_certifiable_rate(len(groups[name].real) if name in groups else 0, confidence),
+            n_own,
+            smallest_certifiable_rate(n_own, confidence),
         )
     return result
 
@@ -228,8 +231,8 @@ def class_thresholds(
 def described_classes(classes: Mapping[str, ClassThresholds]) -> dict[str, dict[str, Any]]:
     """The thresholds of classes as plain JSON values.
 
-    `n_real`, `n_generated`: the images that they rest on, own or borrowed. `smallest_fpr`: what the
-    reals of the class itself certify. The two thresholds are None where there is none.
+    `n_real`, `n_generated`: the images that they rest on, own or borrowed. `n_own`: the reals of
+    the class itself, which certify `smallest_fpr`. The two thresholds are None where there is none.
     """
 
     def finite(value: float) -> float | None:
@@ -239,6 +242,7 @@ def described_classes(classes: Mapping[str, ClassThresholds]) -> dict[str, dict[
         name: {
             "n_real": found.thresholds.n_real,
             "n_generated": found.thresholds.n_generated,
+            "n_own": found.n_own,
             "smallest_fpr": found.smallest_rate,
             "basis": found.basis,
             "threshold_generated": finite(found.thresholds.generated),

@@ -66,8 +66,8 @@ class Model:
     sources of each class of delivery and size (`calibration.scores_to_arrays`), which give images
     thresholds of their class; `calibration.video` (sorted scores of real videos); and
     `reference.real` (3, F), `reference.covariance` (F, F) and `reference.<family>` (F,), which
-    explain a verdict and change none. `sha256`: of the file it was loaded from or saved to, else "". Pickling goes through the
-    bytes of the file and its checks.
+    explain a verdict and change none. `sha256`: of the file it was loaded from or saved to, else
+    "". Pickling goes through the bytes of the file and its checks.
     """
 
     def __init__(

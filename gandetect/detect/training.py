@@ -241,7 +241,7 @@ def _delivery_class(plane: Tensor, pair: Pair) -> str:
 
 def _class_of(pixels: Tensor, tile: int, delivery: str) -> str:
     """The class of an image that is cut into tiles of `tile` pixels, or as large as it is."""
-    side = usable_side(*pixels.shape, tile, MIN_SIDE)
+    side = usable_side(pixels.shape[0], pixels.shape[1], tile, MIN_SIDE)
     return calibration_class(delivery, size_class(side))
 
 

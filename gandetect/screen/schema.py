@@ -124,7 +124,8 @@ CREATE TABLE IF NOT EXISTS run (
     id INTEGER PRIMARY KEY, started TEXT NOT NULL, finished TEXT, status TEXT NOT NULL,
     spec INTEGER NOT NULL REFERENCES spec, model_card TEXT NOT NULL,
     fpr REAL, fdr REAL, certified INTEGER, threshold_generated REAL, threshold_real REAL,
-    prevalence REAL, class_thresholds TEXT, video_fpr REAL, video_threshold_generated REAL, video_threshold_real REAL,
+    video_fpr REAL, video_threshold_generated REAL, video_threshold_real REAL,
+    prevalence REAL, class_thresholds TEXT,
     args TEXT NOT NULL, versions TEXT NOT NULL, tool_version TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS spec (

@@ -32,7 +32,8 @@ The verdict is `generated` above the upper threshold, `real` below the lower one
 
 `p_value`: the share of real calibration scores, and one, at or above the logit, (1 + r) / (1 + n);
 of an image among the reals of its class, where the model has some; of a video without scores of
-real videos twice that of its median, which is valid for any dependence. `significance.py` controls the false-discovery rate over many files with it.
+real videos twice that of its median, which is valid for any dependence. `significance.py` controls
+the false-discovery rate over many files with it.
 """
 
 from __future__ import annotations
