@@ -247,9 +247,7 @@ def _scored(
                 cells[region, one.name] = _judged(delivered, region or side, model)
         sides = {cell: cell[0] or side for cell in cells if cell[1] == one.name}
         if sides and model.class_scores:
-            delivery = (
-                image_delivery(luma, data) if one is ORIGINAL else one.delivery_of(delivered)
-            )
+            delivery = image_delivery(luma, data) if one is ORIGINAL else one.delivery_of(delivered)
             for cell, length in sides.items():
                 classes[cell] = calibration_class(delivery, size_class(length))
     return Scored(item, cells, describe(data, pixels), classes)

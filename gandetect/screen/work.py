@@ -114,8 +114,6 @@ class Worker:
                 # What was decoded before a fatal error is no evidence; its squares are not scored.
                 self._batcher.drop(range(first, len(frames)))
                 frames.take_back(first)
-                for lost in [position for position in self._windows if position >= first]:
-                    del self._windows[lost]
             scored.ends.append(part)
             scored.counts.append(len(frames) - first)
 
@@ -133,7 +131,7 @@ class Worker:
         )
         if frame.luma is not None and self._suspicious_from < math.inf:
             side = len(frame.cut.squares[0])
-            # A copy: the decoder's memory is good for this picture alone.
+            # A copy, or all of the picture would stay in memory until then.
             window = eight_bit_window(frame.luma.as_uint8_range().numpy()).copy()
             self._windows[position] = side, window
         if frame.cut.squares:

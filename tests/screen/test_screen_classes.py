@@ -384,6 +384,22 @@ def test_the_summary_says_what_each_class_rests_on(
     assert classes["JPEG low 64"]["threshold_generated"] is None
 
 
+def test_the_thresholds_shown_are_at_the_prevalence(tmp_path: Path) -> None:
+    make_model().save(tmp_path / "plain.safetensors")
+    model = Model.load(tmp_path / "plain.safetensors")
+    p = float(model.probability(model.thresholds(0.05).generated))
+    for prevalence in (0.5, 0.9):
+        result = CliRunner().invoke(
+            screen_command,
+            [
+                str(tmp_path), "--model", str(tmp_path / "plain.safetensors"),
+                "--db", str(tmp_path / f"{prevalence}.sqlite"), f"--prevalence={prevalence}",
+            ],
+        )  # fmt: skip
+        moved = p * prevalence / (p * prevalence + (1 - p) * (1 - prevalence))
+        assert f"generated above p {moved:.2f}" in result.output
+
+
 def test_a_rate_that_no_class_certifies_is_bad_usage(
     file_with_classes: Path, tmp_path: Path
 ) -> None:
