@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gandetect.cli._classes import class_table
 from gandetect.cli._common import on_terminal, printable
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def present(
         _print_table(summary)
     click.echo(_summary_line(summary), err=out == "-")
     click.echo(_threshold_line(summary, model), err=out == "-")
+    _print_classes(summary, to_stderr=out == "-")
     places = [f"results: {summary.db} (run {summary.run})"]
     places += [f"export: {out}"] if out not in (None, "-") else []
     places += [f"report: {report}"] if report is not None else []
@@ -70,6 +72,7 @@ def _print_json(summary: Summary) -> None:
         "n_frames": summary.n_frames,
         "verdicts": summary.verdicts,
         "skipped": summary.skipped,
+        "classes": _classes(summary),
         "video_hours": round(summary.video_hours, 4),
         "critical_p": summary.critical_p,
         "seconds": round(summary.seconds, 3),
@@ -143,13 +146,15 @@ def _summary_line(summary: Summary) -> str:
 
 def _threshold_line(summary: Summary, model: Model) -> str:
     """Where the verdicts begin, in the units of the table, and what that means for this run."""
+    from gandetect.detect.calibration import at_prevalence
     from gandetect.screen.store import run_info
 
     run = run_info(summary.db, summary.run)
-    above, below, video = (
+    probabilities = (
         float(model.probability(run[name]))
         for name in ("threshold_generated", "threshold_real", "video_threshold_generated")
     )
+    above, below, video = at_prevalence([*probabilities], run["prevalence"])
     line = (
         f"{printable(run['model'])}, false alarms at most {run['fpr']:.3g}: "
         f"generated above p {above:.2f}, real below p {below:.2f}"
@@ -160,6 +165,36 @@ def _threshold_line(summary: Summary, model: Model) -> str:
         found = "none" if summary.critical_p is None else f"p-values up to {summary.critical_p:.3g}"
         line += f"; false discoveries at most {run['fdr']:.3g}: {found}"
     return line
+
+
+def _classes(summary: Summary) -> dict[str, dict[str, Any]]:
+    """The thresholds of the classes that images of this run are of, and how many are; empty for a
+    model without classes."""
+    from gandetect.screen.store import count_deliveries, run_info
+
+    known = run_info(summary.db, summary.run)["class_thresholds"]
+    counts = count_deliveries(summary.db, summary.run)
+    return {name: {"files": counts[name], **known[name]} for name in counts if name in known}
+
+
+def _print_classes(summary: Summary, to_stderr: bool) -> None:
+    from rich.console import Console
+
+    from gandetect.screen.store import run_info
+
+    classes = _classes(summary)
+    if not classes:
+        return
+    fpr = run_info(summary.db, summary.run)["fpr"]
+    console = Console(stderr=to_stderr)
+    if not console.is_terminal:
+        console = Console(stderr=to_stderr, width=200)
+    console.print(class_table(classes, fpr, {name: one["files"] for name, one in classes.items()}))
+    silent = [name for name, found in classes.items() if found["basis"] == "none"]
+    if silent:
+        console.print(
+            f"no image of {', '.join(silent)} can be called generated at {fpr:.3g} false alarms"
+        )
 
 
 @contextlib.contextmanager

@@ -165,6 +165,7 @@ def _described(model: Model, options: Mapping[str, Any]) -> dict[str, Any]:
     import torch
 
     from gandetect import __version__
+    from gandetect.detect.calibration import described_classes
 
     thresholds = model.thresholds(options["fpr"], certify=False)
     return {
@@ -174,6 +175,7 @@ def _described(model: Model, options: Mapping[str, Any]) -> dict[str, Any]:
         "threshold": thresholds.generated,
         "threshold_real": thresholds.real,
         "certified": thresholds.certified,
+        "classes": described_classes(model.class_thresholds(options["fpr"])),
         "prevalence": options["prevalence"],
         "versions": {
             "gandetect": __version__,
@@ -218,6 +220,7 @@ def _scored(
     table = partial(
         tabulate,
         thresholds=model.thresholds(options["fpr"], certify=False),
+        classes=model.class_thresholds(options["fpr"]),
         prevalence=options["prevalence"],
         progress=progress,
     )

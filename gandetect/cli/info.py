@@ -21,11 +21,14 @@ def _version(name: str) -> str:
         return "not installed"
 
 
-def _model(path: Path | None) -> dict[str, Any]:
+def _model(path: Path | None, fpr: float) -> dict[str, Any]:
     from gandetect.detect import Model, load_shipped
+    from gandetect.detect.calibration import described_classes
 
     model = load_shipped() if path is None else Model.load(path)
-    return {"name": model.name, "sha256": model.sha256, "tile": model.tile, "card": model.card}
+    classes = described_classes(model.class_thresholds(fpr))
+    described = {"name": model.name, "sha256": model.sha256, "tile": model.tile}
+    return {**described, "card": model.card, "fpr": fpr, "classes": classes}
 
 
 @click.command("info")
@@ -34,8 +37,16 @@ def _model(path: Path | None) -> dict[str, Any]:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Describe this model file instead of the one that ships.",
 )
+@click.option(
+    "--fpr",
+    metavar="RATE",
+    type=click.FloatRange(min=0, max=1, min_open=True, max_open=True),
+    default=0.05,
+    show_default=True,
+    help="Show the thresholds of the model's classes of images at this false-alarm rate.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print everything, the model card included.")
-def command(model: Path | None, as_json: bool) -> None:
+def command(model: Path | None, fpr: float, as_json: bool) -> None:
     """Show versions, how the kernels were built, and the model.
 
     \b
@@ -46,7 +57,7 @@ def command(model: Path | None, as_json: bool) -> None:
     import gandetect
 
     try:
-        described = _model(model)
+        described = _model(model, fpr)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     report = {
@@ -81,4 +92,21 @@ def _print(report: dict[str, Any]) -> None:
     for name, found in report["libraries"].items():
         table.add_row(name, found)
     table.add_row("model", f"{report['model']['name']}  sha256 {report['model']['sha256'][:16]}")
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    _print_classes(console, report["model"])
+
+
+def _print_classes(console: Any, model: dict[str, Any]) -> None:
+    """The classes of images that can be called generated; of the others there is nothing to say."""
+    from gandetect.cli._classes import class_table
+
+    classes = {
+        name: found
+        for name, found in model["classes"].items()
+        if found["n_own"] or found["basis"] != "none"
+    }
+    if classes:
+        console.print()
+        console.print(class_table(classes, model["fpr"]))
+        console.print("images of other classes are inconclusive")

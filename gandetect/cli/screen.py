@@ -122,6 +122,13 @@ def sampling_options(command: Command) -> Command:
     "(Benjamini-Hochberg over all files of the run).",
 )
 @click.option(
+    "--prevalence",
+    metavar="SHARE",
+    type=click.FloatRange(min=0, max=1, min_open=True, max_open=True),
+    default=0.5,
+    help="Share of generated files that is expected: moves p, and no verdict.",
+)
+@click.option(
     "--batch-size", metavar="N", type=click.IntRange(min=1), default=64, help="Squares per batch."
 )
 @click.option(
@@ -276,10 +283,11 @@ def interval(every: float | None, fps: float | None, keyframes: bool) -> float |
 def load_model(path: str | None, fpr: float) -> Model:
     """The detector, known to be able to hold the false-alarm rate."""
     from gandetect import detect
+    from gandetect.screen.verdict import image_thresholds
 
     try:
         model = detect.load_shipped() if path is None else detect.Model.load(path)
-        model.thresholds(fpr)
+        image_thresholds(model, fpr)
     except (ValueError, OSError) as error:
         raise click.UsageError(printable(str(error))) from error
     return model

@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -132,15 +133,16 @@ class ClassThresholds:
 
     `real_from`, `generated_from`: the classes whose real scores set the upper threshold and whose
     generated scores the lower one; empty where there were too few, and the threshold is then
-    infinite, so that nothing crosses it. `smallest_rate`: the smallest rate that the class's own
-    reals certify, 1 without any. In `thresholds`, `n_real` and `n_generated` count the sources
-    used, and `certified` says that neither side is empty.
+    infinite, so that nothing crosses it. `n_own`: how many reals the class itself has;
+    `smallest_rate`: the smallest rate that these certify, 1 without any. In `thresholds`, `n_real`
+    and `n_generated` count the sources used, and `certified` says that neither side is empty.
     """
 
     name: str
     thresholds: Thresholds
     real_from: tuple[str, ...]
     generated_from: tuple[str, ...]
+    n_own: int
     smallest_rate: float
 
     @property
@@ -214,14 +216,40 @@ def class_thresholds(
         lower, generated_from, n_generated = _class_limit(name, pool, negatives, fpr, confidence)
         upper, lower = _uncrossed(upper, -lower)
         certified = bool(real_from and generated_from)
+        n_own = len(groups[name].real) if name in groups else 0
         result[name] = ClassThresholds(
             name,
             Thresholds(upper, lower, fpr, certified, n_real, confidence, n_generated),
             real_from,
             generated_from,
-            smallest_certifiable_rate(len(groups[name].real) if name in groups else 0, confidence),
+            n_own,
+            smallest_certifiable_rate(n_own, confidence),
         )
     return result
+
+
+def described_classes(classes: Mapping[str, ClassThresholds]) -> dict[str, dict[str, Any]]:
+    """The thresholds of classes as plain JSON values.
+
+    `n_real`, `n_generated`: the images that they rest on, own or borrowed. `n_own`: the reals of
+    the class itself, which certify `smallest_fpr`. The two thresholds are None where there is none.
+    """
+
+    def finite(value: float) -> float | None:
+        return value if math.isfinite(value) else None
+
+    return {
+        name: {
+            "n_real": found.thresholds.n_real,
+            "n_generated": found.thresholds.n_generated,
+            "n_own": found.n_own,
+            "smallest_fpr": found.smallest_rate,
+            "basis": found.basis,
+            "threshold_generated": finite(found.thresholds.generated),
+            "threshold_real": finite(found.thresholds.real),
+        }
+        for name, found in classes.items()
+    }
 
 
 def scores_to_arrays(groups: Mapping[str, ClassScores]) -> dict[str, Array]:
@@ -263,9 +291,14 @@ def p_values_real(real: ArrayLike, scores: ArrayLike) -> Array:
     (1 + r) / (n + 1), r the reals at or above the score, without smoothing: for a new real
     exchangeable with `real`, P(p <= a) <= a for every a. Raises ValueError for NaN and infinity.
     """
-    reals = _ascending(real, "real")
-    above = len(reals) - np.searchsorted(reals, _finite(scores, "new"), side="left")
-    return np.asarray((1 + above) / (1 + len(reals)), np.float64)
+    return np.asarray(p_values_among(_ascending(real, "real"), _finite(scores, "new")), np.float64)
+
+
+def p_values_among(ascending: Array, scores: ArrayLike) -> Any:
+    """As `p_values_real` of reals that are known to be finite and `ascending`: for one score after
+    the other. A float for a float."""
+    above = len(ascending) - np.searchsorted(ascending, scores, side="left")
+    return (1 + above) / (1 + len(ascending))
 
 
 def p_values_generated(generated: ArrayLike, scores: ArrayLike) -> Array:

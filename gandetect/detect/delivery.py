@@ -2,8 +2,10 @@
 
 A detector of fine traces errs differently on a photograph out of a camera, on one saved as a small
 JPEG and on one enlarged. So thresholds are kept for classes of delivery, and an image is judged by
-those of its own class. Nothing but the pixels can be trusted to name it: a JPEG decoded and saved
-as PNG still is what the JPEG left.
+those of its own class. A JPEG file names its own compression by its table. A lossless file may hide
+what happened before: a JPEG decoded and saved as PNG still is what the JPEG left, so there only the
+pixels can be trusted. They cost milliseconds where a table costs microseconds (`file_delivery`,
+`pixel_delivery`), and are asked only where the answer may matter.
 
 **Compression.** After JPEG the DCT coefficients of the 8x8 blocks, c, sit on multiples of the steps
 q of a quantization table, but for the rounding of the pixels (deviation 1/sqrt(12)). Against a
@@ -28,18 +30,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gandetect.media import Luma
+from gandetect.media.codecs import jpeg_luma_steps, webp_is_lossless
 
 BLOCK = 8
 # Side of the central window that is measured: enough blocks to be sure, few enough to be fast.
 WINDOW = 256
 MIN_SIDE = 32
 QUALITIES = np.arange(1, 101)
-DELIVERIES = ("lossless", "JPEG high", "JPEG mid", "JPEG low", "resampled")
+LOSSLESS, LOSSY = "lossless", "JPEG low"
+DELIVERIES = (LOSSLESS, "JPEG high", "JPEG mid", LOSSY, "resampled")
 SIZES = ("512+", "256", "128", "64")
 
 # The luma table of the JPEG standard (annex K), quality 50, rows of growing vertical frequency.
@@ -55,6 +61,7 @@ STANDARD_LUMA = np.array(
         [72, 92, 95, 98, 112, 100, 103, 99],
     ]
 )
+_LOSSLESS_FORMATS = frozenset({"png", "bmp", "dib", "tiff", "ppm", "qoi"})
 
 Array = NDArray[np.float32]
 Offset = tuple[int, int]
@@ -175,18 +182,56 @@ def delivery_class(estimate: DeliveryEstimate) -> str:
     if estimate.resampling is not None:
         return "resampled"
     if estimate.blocks and estimate.quality is None:
-        return "JPEG low"
+        return LOSSY
     return compression_class(estimate)
 
 
 def compression_class(estimate: DeliveryEstimate) -> str:
     """One of DELIVERIES but "resampled", by the steps of JPEG alone, which no up-sampling
     leaves."""
-    if estimate.quality is None:
-        return "lossless"
-    if estimate.quality >= 85:
+    return quality_class(estimate.quality)
+
+
+def quality_class(quality: int | None) -> str:
+    """The class of an image by its last JPEG `quality`, 1..100, or None for no trace of one."""
+    if quality is None:
+        return LOSSLESS
+    if quality >= 85:
         return "JPEG high"
-    return "JPEG mid" if estimate.quality >= 65 else "JPEG low"
+    return "JPEG mid" if quality >= 65 else LOSSY
+
+
+def file_delivery(container: str | None, data: bytes) -> str:
+    """What a still image file says of its own compression; one of DELIVERIES but "resampled".
+
+    `container`: its format, as `Luma` names it. `data`: the file, or its beginning. A JPEG file is
+    of the class of its table. Lossless formats are "lossless", whatever their pixels went through
+    before. All else is counted as the hardest JPEG: other lossy codecs, of which thresholds know
+    nothing, the palettes of GIF, and JPEG files without a table.
+    """
+    if container == "jpeg":
+        steps = jpeg_luma_steps(data)
+        return LOSSY if steps is None else _class_of_steps(steps)
+    if container == "webp" and webp_is_lossless(data):
+        return LOSSLESS
+    return LOSSLESS if container in _LOSSLESS_FORMATS else LOSSY
+
+
+def pixel_delivery(plane: NDArray[Any]) -> str:
+    """The `compression_class` of the luma `plane` (H, W), 0..255, by its pixels alone.
+
+    Raises ValueError for less than 32 pixels a side.
+    """
+    window = eight_bit_window(plane)
+    _check_plane(window)
+    found, _, _ = find_compression(window)
+    return quality_class(None if found is None else found.quality)
+
+
+def image_delivery(luma: Luma, data: bytes) -> str:
+    """The class of an image by its file `data`, and where that is lossless by its pixels."""
+    delivery = file_delivery(luma.container, data)
+    return pixel_delivery(luma.as_uint8_range().numpy()) if delivery == LOSSLESS else delivery
 
 
 def size_class(side: int) -> str:
@@ -228,7 +273,13 @@ def table_quality(table: Sequence[int]) -> Compression:
     return Compression(int(QUALITIES[nearest]), np.inf, bool(distance[nearest] == 0))
 
 
-def central_window(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def eight_bit_window(plane: NDArray[Any]) -> NDArray[np.uint8]:
+    """`central_window` of a `plane` (H, W) on the scale 0..255, of any type, as uint8."""
+    window = central_window(plane)
+    return window if window.dtype == np.uint8 else np.rint(window).clip(0, 255).astype(np.uint8)
+
+
+def central_window(plane: NDArray[Any]) -> NDArray[Any]:
     """The central square of `plane` (H, W), at most WINDOW a side; it begins at multiples of 8, so
     that the block grid keeps its offset."""
     side = min(WINDOW, *plane.shape)
@@ -372,6 +423,25 @@ def _line_spectrum(profile: Array) -> Array:
         np.pad(power, reach, mode="reflect"), 2 * reach + 1
     )
     return np.asarray(power / (np.median(around, axis=1) + 1e-12))
+
+
+@lru_cache(maxsize=4096)
+def _class_of_steps(steps: bytes) -> str:
+    """The class of a table as `jpeg_luma_steps` gives it; few of them serve many files."""
+    values = np.frombuffer(steps, np.uint8 if len(steps) == BLOCK**2 else ">u2").astype(np.int64)
+    table = np.empty(BLOCK**2, np.int64)
+    # A step of 0 is damage that decoders take for 1.
+    table[_zigzag()] = np.maximum(values, 1)
+    return quality_class(table_quality(table.tolist()).quality)
+
+
+@cache
+def _zigzag() -> NDArray[np.intp]:
+    """Where each step of a file belongs in a table written row by row: along the diagonals, up the
+    even ones and down the odd."""
+    row, column = np.divmod(np.arange(BLOCK**2), BLOCK)
+    diagonal = row + column
+    return np.lexsort((np.where(diagonal % 2, row, column), diagonal))
 
 
 @cache

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from gandetect.detect.audit import Audit, audit, describe
-from gandetect.detect.calibration import Thresholds
+from gandetect.detect.calibration import ClassThresholds, Thresholds
+from gandetect.detect.delivery import calibration_class, image_delivery, size_class
 from gandetect.detect.metrics import REPLICATES, curves, summarize
 from gandetect.detect.model import Model
 from gandetect.detect.perturbations import ORIGINAL, Perturbation, named
@@ -49,11 +50,13 @@ class Scored:
     """Logit and calibrated probability for each cell that the image is large enough for.
 
     None where a perturbation left no texture to judge. `metadata`: the audit row of the file.
+    `classes`: of each cell, by whose thresholds it is judged; none where the model has no classes.
     """
 
     item: Item
     cells: dict[Cell, tuple[float, float] | None]
     metadata: dict[str, float]
+    classes: dict[Cell, str] = field(default_factory=dict)
 
 
 def folder_items(folder: str | Path, label: int) -> list[Item]:
@@ -101,14 +104,17 @@ def tabulate(
     generated: Mapping[str, Sequence[Scored]],
     thresholds: Thresholds | None,
     *,
+    classes: Mapping[str, ClassThresholds] | None = None,
     prevalence: float = 0.5,
     replicates: int = REPLICATES,
     progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
     """One row of `metrics.summarize` per generator, region and perturbation that both classes have.
 
-    A region is left out where an image of either class is smaller than it, since the classes must
-    not differ in it; and the whole image where it is no larger than a region.
+    `classes`: thresholds by class of images (`Model.class_thresholds`), used for those whose class
+    is known in place of `thresholds`. A region is left out where an image of either class is
+    smaller than it, since the classes must not differ in it; and the whole image where it is no
+    larger than a region.
     """
     places = [
         (name, [*real, *scores], cell)
@@ -123,7 +129,7 @@ def tabulate(
         summary = summarize(
             *figures,
             clusters=[one.item.source for one in kept],
-            thresholds=thresholds,
+            thresholds=_thresholds_of(kept, cell, thresholds, classes or {}),
             prevalence=prevalence,
             replicates=replicates,
         )
@@ -194,6 +200,19 @@ def _columns(
     return [one for one, _ in found], (labels, logits, probabilities)
 
 
+def _thresholds_of(
+    kept: Sequence[Scored],
+    cell: Cell,
+    thresholds: Thresholds | None,
+    classes: Mapping[str, ClassThresholds],
+) -> Thresholds | Sequence[Thresholds] | None:
+    """Those of the class of each of `kept` in `cell`; the same for all without classes."""
+    if thresholds is None or not classes:
+        return thresholds
+    known = [classes.get(one.classes.get(cell, "")) for one in kept]
+    return [thresholds if found is None else found.thresholds for found in known]
+
+
 def _common_cells(scored: Sequence[Scored]) -> list[Cell]:
     common = [cell for cell in scored[0].cells if all(cell in one.cells for one in scored)]
     judged = [cell for cell in common if len(set(_columns(scored, cell)[1][0])) == 2]
@@ -213,18 +232,25 @@ def _scored(
     item: Item, model: Model, regions: Sequence[int | None], perturbations: Sequence[Perturbation]
 ) -> Scored:
     data = item.path.read_bytes()
-    pixels = read_luma(data).as_uint8_range()
+    luma = read_luma(data)
+    pixels = luma.as_uint8_range()
     # Raises where the image as it is cannot be judged: then its perturbed forms say nothing either.
     cut_tiles(pixels, model.tile, min_side=model.min_side)
     eight_bit = pixels.float().clamp(0, 255).round().to(torch.uint8)
     cells: dict[Cell, tuple[float, float] | None] = {}
+    classes: dict[Cell, str] = {}
     for one in perturbations:
         delivered = pixels if one is ORIGINAL else one.apply(eight_bit)
         side = largest_even_square(*delivered.shape)
         for region in regions:
             if model.min_side <= (region or side) <= side:
                 cells[region, one.name] = _judged(delivered, region or side, model)
-    return Scored(item, cells, describe(data, pixels))
+        sides = {cell: cell[0] or side for cell in cells if cell[1] == one.name}
+        if sides and model.class_scores:
+            delivery = image_delivery(luma, data) if one is ORIGINAL else one.delivery_of(delivered)
+            for cell, length in sides.items():
+                classes[cell] = calibration_class(delivery, size_class(length))
+    return Scored(item, cells, describe(data, pixels), classes)
 
 
 def _judged(plane: Tensor, side: int, model: Model) -> tuple[float, float] | None:

@@ -9,7 +9,7 @@ that say how often each image was drawn give it for a replicate of the bootstrap
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from sklearn import metrics
 
-from gandetect.detect.calibration import Thresholds
+from gandetect.detect.calibration import Thresholds, at_prevalence
 
 REPLICATES = 2000
 CALIBRATION_BINS = 15
@@ -127,12 +127,6 @@ def cllr(labels: ArrayLike, probabilities: ArrayLike) -> float:
     return float(0.5 * (-np.log2(generated).mean() - np.log2(1 - real).mean()))
 
 
-def at_prevalence(probabilities: ArrayLike, prevalence: float) -> Array:
-    """Probabilities for equally frequent classes as those where `prevalence` are generated."""
-    p = np.asarray(probabilities, float)
-    return prevalence * p / (prevalence * p + (1 - prevalence) * (1 - p))
-
-
 def prevalence_weights(labels: ArrayLike, prevalence: float) -> Array:
     """What each image counts (N,) so that the generated ones are `prevalence` of the total, 1."""
     y = np.asarray(labels).astype(int)
@@ -220,7 +214,7 @@ def summarize(
     probabilities: ArrayLike,
     *,
     clusters: ArrayLike | None = None,
-    thresholds: Thresholds | None = None,
+    thresholds: Thresholds | Sequence[Thresholds] | None = None,
     prevalence: float = 0.5,
     replicates: int = REPLICATES,
 ) -> dict[str, Any]:
@@ -228,21 +222,22 @@ def summarize(
 
     `probabilities`: calibrated, for classes equally frequent. Brier score, log loss and calibration
     error are those where `prevalence` of the images are generated, whatever the share is here; the
-    calibration error has no interval, since resampling makes it larger. `thresholds`: adds what the
-    three verdicts do. Raises ValueError where a class is missing or `prevalence` is not between 0
-    and 1.
+    calibration error has no interval, since resampling makes it larger. `thresholds`: of all
+    images, or one of each (N,), adds what the three verdicts do. Raises ValueError where a class is
+    missing or `prevalence` is not between 0 and 1.
     """
     if not 0 < prevalence < 1:
         raise ValueError(f"prevalence={prevalence} given; give a share between 0 and 1")
     y, s = np.asarray(labels).astype(int), np.asarray(scores, float)
     p = np.asarray(probabilities, float)
     curve = _Curve(y, s)
+    limits = None if thresholds is None else _limits(thresholds, len(y))
 
     def figures(weights: Array) -> dict[str, Array]:
         found = _curve_figures(curve, weights) | _calibration_figures(y, p, weights, prevalence)
-        if thresholds is None:
+        if limits is None:
             return found
-        return found | _verdict_figures(y, s, weights, thresholds, prevalence)
+        return found | _verdict_figures(y, s, weights, limits, prevalence)
 
     found = _estimates(figures, y, clusters, replicates, seed=0)
     result: dict[str, Any] = {"n_real": int((y == 0).sum()), "n_generated": int((y == 1).sum())}
@@ -337,10 +332,18 @@ def _calibration_figures(
     }
 
 
+def _limits(thresholds: Thresholds | Sequence[Thresholds], n: int) -> tuple[Array, Array]:
+    each = [thresholds] * n if isinstance(thresholds, Thresholds) else list(thresholds)
+    if len(each) != n:
+        raise ValueError(f"{len(each)} thresholds given for {n} images; give one, or one of each")
+    return np.array([one.generated for one in each]), np.array([one.real for one in each])
+
+
 def _verdict_figures(
-    y: NDArray[Any], s: Array, weights: Array, thresholds: Thresholds, prevalence: float
+    y: NDArray[Any], s: Array, weights: Array, limits: tuple[Array, Array], prevalence: float
 ) -> dict[str, Array]:
-    flagged, cleared = s > thresholds.generated, s < thresholds.real
+    """`limits`: the thresholds of each image, (N,) each, above the first and below the second."""
+    flagged, cleared = s > limits[0], s < limits[1]
     real, generated = y == 0, y == 1
     alarms, found = _mean(flagged, real, weights), _mean(flagged, generated, weights)
     missed = _mean(cleared, generated, weights)

@@ -9,17 +9,32 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
 from gandetect.detect import scorers
-from gandetect.detect.calibration import CONFIDENCE, Thresholds, choose_thresholds
+from gandetect.detect.calibration import (
+    CONFIDENCE,
+    GENERATED_ARRAY,
+    REAL_ARRAY,
+    ClassScores,
+    ClassThresholds,
+    Thresholds,
+    choose_thresholds,
+    class_thresholds,
+    scores_from_arrays,
+    scores_to_arrays,
+)
+from gandetect.detect.delivery import calibration_harm
 from gandetect.detect.features import FeatureSpec, Spec, extract, spec_from_dict
 from gandetect.detect.members import FUSION, fused, members_of
 from gandetect.detect.planes import PlaneSpec
@@ -47,10 +62,12 @@ class Model:
     `card`: what the model is, was trained on and measured at, as plain JSON values. `arrays`: the
     scorer's arrays, and `calibration.platt` (slope, intercept), `calibration.real` and
     `calibration.generated` (sorted out-of-fold scores, one independent image each). A model may
-    also carry `calibration.video` (sorted scores of real videos), `reference.real` (3, F),
-    `reference.covariance` (F, F) and `reference.<family>` (F,), which explain a verdict and change
-    none. `sha256`: of the file it was loaded from or saved to, else "". Pickling goes through the
-    bytes of the file and its checks.
+    also carry `calibration.real.<class>` and `calibration.generated.<class>` (2, n), the scores and
+    sources of each class of delivery and size (`calibration.scores_to_arrays`), which give images
+    thresholds of their class; `calibration.video` (sorted scores of real videos); and
+    `reference.real` (3, F), `reference.covariance` (F, F) and `reference.<family>` (F,), which
+    explain a verdict and change none. `sha256`: of the file it was loaded from or saved to, else
+    "". Pickling goes through the bytes of the file and its checks.
     """
 
     def __init__(
@@ -82,9 +99,11 @@ class Model:
         generated_scores: Tensor,
         details: Mapping[str, Any] | None = None,
         references: Mapping[str, Tensor] | None = None,
+        classes: Mapping[str, ClassScores] | None = None,
     ) -> Model:
         """A model from fitted parts; `details` (JSON values) joins the card, `references` (arrays
-        named `reference.*`) explain its verdicts.
+        named `reference.*`) explain its verdicts, `classes` give thresholds of their own to those
+        of `calibration_harm` that they name.
 
         A network's arrays are its weights, and `details` has its name and settings as `network`.
         """
@@ -105,6 +124,10 @@ class Model:
             "calibration.real": real_scores.double().sort().values,
             "calibration.generated": generated_scores.double().sort().values,
             "probe": _probe(spec),
+            **{
+                key: torch.from_numpy(array)
+                for key, array in scores_to_arrays(classes or {}).items()
+            },
         }
         # One round trip, so that the card in memory is the card that will be read.
         prefix = _NETWORK if kind == scorers.NETWORK else ""
@@ -224,6 +247,31 @@ class Model:
             certify=certify,
         )
 
+    @cached_property
+    def class_scores(self) -> dict[str, ClassScores]:
+        """Calibration scores by class of delivery and size; none where the model carries none."""
+        return _class_scores(self.arrays)
+
+    def class_thresholds(
+        self, fpr: float = 0.05, *, confidence: float = CONFIDENCE
+    ) -> dict[str, ClassThresholds]:
+        """Thresholds for every class of `calibration_harm`, some of which may give no verdict; see
+        `calibration.class_thresholds`. Empty where the model has scores of no class."""
+        if not self.class_scores:
+            return {}
+        harm = calibration_harm()
+        return class_thresholds(self.class_scores, harm, fpr, confidence=confidence)
+
+    @cached_property
+    def suspicious_from(self) -> float:
+        """The logit above which it matters whether a lossless file hides an earlier JPEG.
+
+        The lowest median of the reals of a class: at rates below one half no class calls an image
+        generated that scores less. Infinite where the model knows no classes.
+        """
+        reals = [scores.real for scores in self.class_scores.values() if len(scores.real)]
+        return min((float(np.median(real)) for real in reals), default=math.inf)
+
     def verdict(self, logit: float, thresholds: Thresholds) -> str:
         """One of "real", "generated", "inconclusive" for an image's logit."""
         return thresholds.verdict(logit)
@@ -283,6 +331,9 @@ def _check(arrays: Mapping[str, Tensor], card: dict[str, Any]) -> None:
     for name in sorted(optional):
         _check_optional(name, arrays[name], arrays["probe"].numel())
     _check_company(optional - {_VIDEO})
+    unknown = sorted(set(_class_scores(arrays)) - set(calibration_harm()))
+    if unknown:
+        raise ValueError(f"calibration of classes {unknown}; known: {list(calibration_harm())}")
     _check_convention(spec_from_dict(card["features"]), arrays["probe"])
 
 
@@ -314,13 +365,22 @@ def _check_company(references: set[str]) -> None:
         )
 
 
+def _class_scores(arrays: Mapping[str, Tensor]) -> dict[str, ClassScores]:
+    found = {name: array.numpy() for name, array in arrays.items() if _is_of_class(name)}
+    return scores_from_arrays(found)
+
+
+def _is_of_class(name: str) -> bool:
+    return name.startswith((REAL_ARRAY, GENERATED_ARRAY))
+
+
 def _of_scorer(arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The arrays that score, a network's by the names of its weights."""
     others = (*_CALIBRATION, _VIDEO, "probe")
     return {
         name.removeprefix(_NETWORK): array
         for name, array in arrays.items()
-        if name not in others and not name.startswith(_REFERENCE)
+        if name not in others and not name.startswith(_REFERENCE) and not _is_of_class(name)
     }
 
 

@@ -21,6 +21,7 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
+from gandetect.detect.delivery import LOSSY, pixel_delivery, quality_class
 from gandetect.detect.simulate import compress
 
 JPEG_QUALITIES = (95, 90, 85, 75, 50, 30)
@@ -34,10 +35,19 @@ WEB, HARD = (768, 60), (512, 40)
 
 @dataclass(frozen=True)
 class Perturbation:
-    """A named change of a luma plane (H, W) uint8 to another, whose size may differ."""
+    """A named change of a luma plane (H, W) uint8 to another, whose size may differ.
+
+    `delivery`: the class of compression it leaves an image in, as screening would know it by its
+    file; None where that is a lossless one, and only the pixels tell.
+    """
 
     name: str
     apply: Callable[[Tensor], Tensor]
+    delivery: str | None = None
+
+    def delivery_of(self, plane: Tensor) -> str:
+        """The class of the changed `plane` (H, W) uint8, one of `delivery.DELIVERIES`."""
+        return self.delivery or pixel_delivery(plane.numpy())
 
 
 def blur(plane: Tensor, sigma: float) -> Tensor:
@@ -126,16 +136,23 @@ ORIGINAL = Perturbation("none", lambda plane: plane)
 
 GRID: tuple[Perturbation, ...] = (
     ORIGINAL,
-    *(Perturbation(f"jpeg-{q}", partial(compress, quality=q)) for q in JPEG_QUALITIES),
+    *(
+        Perturbation(f"jpeg-{q}", partial(compress, quality=q), quality_class(q))
+        for q in JPEG_QUALITIES
+    ),
     *(Perturbation(f"blur-{s:g}", partial(blur, sigma=s)) for s in BLUR_SIGMAS),
     *(Perturbation(f"resize-{f:g}", partial(resize, factor=f)) for f in RESIZE_FACTORS),
     Perturbation("crop", crop_center),
     Perturbation(f"noise-{NOISE_DEVIATION:g}", partial(add_noise, deviation=NOISE_DEVIATION)),
     # Blurred first: what is delivered ends with the compression.
-    Perturbation("q50+blur2", partial(_blurred_jpeg, sigma=2.0, quality=50)),
-    Perturbation("web", partial(_reduced_jpeg, longest=WEB[0], quality=WEB[1])),
-    Perturbation("hard", partial(_reduced_jpeg, longest=HARD[0], quality=HARD[1])),
-    *(Perturbation(f"crf-{crf}", partial(through_h264, crf=crf)) for crf in H264_CRFS),
+    Perturbation("q50+blur2", partial(_blurred_jpeg, sigma=2.0, quality=50), quality_class(50)),
+    Perturbation(
+        "web", partial(_reduced_jpeg, longest=WEB[0], quality=WEB[1]), quality_class(WEB[1])
+    ),
+    Perturbation(
+        "hard", partial(_reduced_jpeg, longest=HARD[0], quality=HARD[1]), quality_class(HARD[1])
+    ),
+    *(Perturbation(f"crf-{crf}", partial(through_h264, crf=crf), LOSSY) for crf in H264_CRFS),
 )
 """Every step of the robustness grid, the untouched image first, in the order of the tables."""
 

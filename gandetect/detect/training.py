@@ -21,8 +21,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gandetect.detect.audit import Audit, LeakError, audit, describe
-from gandetect.detect.calibration import fit_platt, smallest_certifiable_rate
+from gandetect.detect.calibration import (
+    ClassScores,
+    fit_platt,
+    group_scores,
+    smallest_certifiable_rate,
+)
 from gandetect.detect.classifiers import Fitted, fit_classifier
+from gandetect.detect.delivery import (
+    LOSSY,
+    calibration_class,
+    image_delivery,
+    pixel_delivery,
+    quality_class,
+    size_class,
+)
 from gandetect.detect.features import Spec, extract
 from gandetect.detect.folds import source_folds
 from gandetect.detect.metrics import Estimate, proportion, ranking
@@ -32,7 +45,7 @@ from gandetect.detect.planes import PlaneSpec
 from gandetect.detect.reference import Examples, References, make_references
 from gandetect.detect.simulate import Pair, simulate
 from gandetect.detect.simulation.network import GeneratorNetwork
-from gandetect.detect.tiles import MAX_TILES, cut_tiles
+from gandetect.detect.tiles import MAX_TILES, cut_tiles, usable_side
 from gandetect.media import MediaError, read_luma, read_rgb, sniff
 
 # Networks see so many tiles of an image and no more: they train on every one of them many times.
@@ -45,7 +58,8 @@ class Sample:
     `group` is what it stems from.
 
     `delivery` names how it was compressed, for the error rates of the model card. `modes`: the
-    up-samplers that made it, in order, where the simulation knows them.
+    up-samplers that made it, in order, where the simulation knows them. `calibration_class`: one of
+    `delivery.calibration_harm`, for thresholds of its own; "" where it is not known.
     """
 
     group: str
@@ -54,6 +68,7 @@ class Sample:
     features: NDArray[Any]
     delivery: str = "as in the files"
     modes: tuple[str, ...] = ()
+    calibration_class: str = ""
 
 
 @dataclass
@@ -134,13 +149,16 @@ def load_folder(
             progress(f"reading {Path(folder).name}", number, len(files))
         try:
             data = path.read_bytes()
-            pixels = read_luma(data).as_uint8_range()
+            luma = read_luma(data)
+            pixels = luma.as_uint8_range()
             features = _features(pixels, tile, spec, min_side)
             row = describe(data, pixels)
+            known = _class_of(pixels, tile, image_delivery(luma, data))
         except (MediaError, ValueError, OSError) as error:
             dataset.failed[str(path)] = str(error)
             continue
-        dataset.samples.append(Sample(source_of(path, folder), label, tile, features))
+        group = source_of(path, folder)
+        dataset.samples.append(Sample(group, label, tile, features, calibration_class=known))
         dataset.rows.append(row)
         dataset.hashes[label].append(hashlib.sha256(data).hexdigest())
 
@@ -203,17 +221,35 @@ def _features(pixels: Tensor, tile: int, spec: Spec, min_side: int) -> NDArray[A
 def _add_pair(
     dataset: Dataset, pair: Pair, group: str, spec: Spec, tiles: Iterable[int], min_side: int
 ) -> None:
+    planes = (pair.real, pair.generated)
+    deliveries = [_delivery_class(plane, pair) for plane in planes]
     for tile in tiles:
         try:
-            planes = (pair.real, pair.generated)
             images = [_features(plane, tile, spec, min_side) for plane in planes]
         except ValueError:
             # A flat or small crop; both of the pair go, or the classes would differ.
             continue
         for label, features in enumerate(images):
             modes = pair.modes if label else ()
-            name = pair.delivery.name
-            dataset.samples.append(Sample(group, label, tile, features, name, modes))
+            known = _class_of(planes[label], tile, deliveries[label])
+            dataset.samples.append(
+                Sample(group, label, tile, features, pair.delivery.name, modes, known)
+            )
+
+
+def _delivery_class(plane: Tensor, pair: Pair) -> str:
+    """The class of one image of a pair. What was delivered without loss may show the compression of
+    the photograph still, by which screening would judge it, too; other lossy codecs than JPEG count
+    as its hardest."""
+    if pair.delivery.quality is not None:
+        return quality_class(pair.delivery.quality)
+    return LOSSY if pair.delivery.compressions else pixel_delivery(plane.numpy())
+
+
+def _class_of(pixels: Tensor, tile: int, delivery: str) -> str:
+    """The class of an image that is cut into tiles of `tile` pixels, or as large as it is."""
+    side = usable_side(pixels.shape[0], pixels.shape[1], tile, MIN_SIDE)
+    return calibration_class(delivery, size_class(side))
 
 
 def fit_model(
@@ -298,6 +334,7 @@ def calibrated(
         for label, name in ((0, "real"), (1, "generated"))
     }
     real, generated = (scores[_first_of_each(samples, unit, label)] for label in (0, 1))
+    classes = _by_class(samples, scores)
     card = {
         "training": {
             "data": dataset.manifest(),
@@ -315,6 +352,7 @@ def calibrated(
             "images": _counts(samples, tile),
             "error_rates": _error_rates(samples, scores),
         },
+        "calibration_classes": {name: _described(found) for name, found in classes.items()},
     }
     model = Model.create(
         parts.name,
@@ -328,6 +366,7 @@ def calibrated(
         generated_scores=torch.from_numpy(generated),
         details={**card, **details},
         references=parts.references,
+        classes=classes,
     )
     counts = _counts(dataset.samples, tile)
     return Fit(model, auc, accuracy, counts["real"], counts["generated"], found)
@@ -337,6 +376,26 @@ def _counts(samples: Sequence[Sample], tile: int) -> dict[str, int]:
     """How many images of each class have tiles of `tile` pixels."""
     labels = [sample.label for sample in samples if sample.tile == tile]
     return {"real": labels.count(0), "generated": labels.count(1)}
+
+
+def _by_class(samples: Sequence[Sample], scores: NDArray[np.float64]) -> dict[str, ClassScores]:
+    """The scores of the samples whose class is known, one image of each source and class."""
+    known = [i for i, sample in enumerate(samples) if sample.calibration_class]
+    return group_scores(
+        scores[known],
+        [samples[i].label for i in known],
+        [samples[i].calibration_class for i in known],
+        [samples[i].group for i in known],
+    )
+
+
+def _described(scores: ClassScores) -> dict[str, Any]:
+    """How many images of a class calibrate, and the smallest rate that its reals certify."""
+    return {
+        "real": len(scores.real),
+        "generated": len(scores.generated),
+        "smallest_certifiable_rate": smallest_certifiable_rate(len(scores.real)),
+    }
 
 
 def cross_fitted_scores(

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from gandetect.detect.delivery import LOSSLESS, calibration_class, file_delivery, size_class
 from gandetect.media import Luma, MediaError, VideoReader, read_luma
 from gandetect.media.sniff import HEAD_BYTES, sniff_bytes
 from gandetect.screen.regions import Cut, CutOptions, cut
@@ -22,6 +23,8 @@ from gandetect.screen.sources import Skipped, Source
 SHORT_CLIP_FRAMES = 8
 # An image file up to this size is read once, for its hash and for its decoder.
 _READ_WHOLE_BYTES = 1 << 26
+# Of a larger one, what is read for its tables, which come before its pixels.
+_HEADER_BYTES = 1 << 20
 _HASH_BYTES = 1 << 20
 _HASH_ERROR_BYTES = 1 << 30
 
@@ -48,7 +51,9 @@ class Sampling:
 @dataclass(slots=True)
 class DecodedFrame:
     """A picture cut into what is scored; `cut.squares` is empty where `cut.reason` says why, and
-    good until the next record is asked for. `shot` counts the shots of a video from 0."""
+    good until the next record is asked for. `shot` counts the shots of a video from 0. `delivery`:
+    the class of an image, by its file and the side of its squares. `luma`: of a lossless image
+    file, whose pixels may know better."""
 
     index: int
     time_s: float | None
@@ -58,6 +63,8 @@ class DecodedFrame:
     height: int
     shot: int | None
     cut: Cut
+    delivery: str | None = None
+    luma: Luma | None = None
 
 
 class FileEnd(NamedTuple):
@@ -151,9 +158,11 @@ def _decode_image(
         luma = read_luma(data)
     else:
         sha256 = hashed(file)
+        file.seek(0)
+        data = file.read(_HEADER_BYTES)
         luma = read_luma(source.path)
     _check_unchanged(source, file)
-    yield DecodedFrame(0, None, None, None, luma.width, luma.height, None, cut(luma, options))
+    yield _image_frame(luma, data, options)
     yield FileEnd(
         "ok",
         "image",
@@ -165,6 +174,17 @@ def _decode_image(
         n_expected=luma.n_frames,
         sha256=sha256,
     )
+
+
+def _image_frame(luma: Luma, data: bytes, options: CutOptions) -> DecodedFrame:
+    """An image, cut; `data`: its file, or the beginning of it."""
+    part = cut(luma, options)
+    frame = DecodedFrame(0, None, None, None, luma.width, luma.height, None, part)
+    if part.squares:
+        delivery = file_delivery(luma.container, data)
+        frame.delivery = calibration_class(delivery, size_class(len(part.squares[0])))
+        frame.luma = luma if delivery == LOSSLESS else None
+    return frame
 
 
 def _decode_video(

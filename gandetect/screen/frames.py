@@ -14,11 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gandetect.detect.delivery import calibration_harm
+
 # Why a frame has no score, by code; 0 is none.
 FRAME_REASONS = (None, "too_small", "flat", "interlaced", "not_finite", "no_face")
 PICTURE_TYPES = (None, "I", "P", "B", "S", "SI", "SP", "BI", "?")
+# Classes of delivery and size, by code; 0 is none.
+DELIVERIES = (None, *calibration_harm())
 _REASON_CODES = {reason: code for code, reason in enumerate(FRAME_REASONS)}
 _TYPE_CODES = {name: code for code, name in enumerate(PICTURE_TYPES)}
+_DELIVERY_CODES = {name: code for code, name in enumerate(DELIVERIES)}
 _NONE = -1
 _NAN = float("nan")
 
@@ -39,7 +44,8 @@ def _doubles() -> array[float]:
 class Frames:
     """Columns, one entry a frame: `index` in its file, `time_s` (NaN: unknown), `width`, `height`,
     `key_frame` (-1: unknown), `pict_type` and `reason` as codes, `shot` (-1: not a video),
-    `n_tiles` scored and their mean `logit` (NaN: no score)."""
+    `n_tiles` scored and their mean `logit` (NaN: no score), `delivery` as a code of DELIVERIES (0:
+    not an image, or nothing of it to score)."""
 
     index: array[int] = field(default_factory=lambda: array("q"))
     time_s: array[float] = field(default_factory=_doubles)
@@ -51,6 +57,7 @@ class Frames:
     shot: array[int] = field(default_factory=_ints)
     n_tiles: array[int] = field(default_factory=_ints)
     logit: array[float] = field(default_factory=_doubles)
+    delivery: array[int] = field(default_factory=_bytes)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -65,6 +72,7 @@ class Frames:
         pict_type: str | None,
         shot: int | None,
         reason: str | None,
+        delivery: str | None = None,
     ) -> int:
         """A frame that is not scored yet; returns its position."""
         self.index.append(index)
@@ -77,13 +85,14 @@ class Frames:
         self.reason.append(_REASON_CODES[reason])
         self.n_tiles.append(0)
         self.logit.append(_NAN)
+        self.delivery.append(_DELIVERY_CODES[delivery])
         return len(self.index) - 1
 
     def add_scored(self, row: Sequence[Any]) -> None:
         """A frame as `rows` gives it; one with a score has no reason of its own."""
-        index, time_s, width, height, reason, logit, n_tiles, key_frame, pict_type, shot = row
+        index, time_s, width, height, reason, logit, n_tiles, key_frame, pict_type, shot, kind = row
         reason = None if logit is not None else reason
-        position = self.add(index, time_s, width, height, key_frame, pict_type, shot, reason)
+        position = self.add(index, time_s, width, height, key_frame, pict_type, shot, reason, kind)
         self.n_tiles[position] = n_tiles
         self.logit[position] = _NAN if logit is None else logit
 
@@ -94,6 +103,10 @@ class Frames:
             self.logit[position] = logit
         else:
             self.reason[position] = _REASON_CODES["not_finite"]
+
+    def set_delivery(self, position: int, delivery: str) -> None:
+        """What was found of an image later than it was added."""
+        self.delivery[position] = _DELIVERY_CODES[delivery]
 
     def take_back(self, length: int) -> None:
         """Forget all frames from position `length` on."""
@@ -113,15 +126,22 @@ class Frames:
     def shots(self) -> NDArray[np.int32]:
         return np.array(self.shot, dtype=np.int32)
 
+    def delivery_codes(self) -> NDArray[np.int8]:
+        return np.array(self.delivery, dtype=np.int8)
+
+    def image_delivery(self) -> str | None:
+        """The class of the one frame of an image; None for a video, or nothing to score."""
+        return DELIVERIES[self.delivery[0]] if len(self) else None
+
     def reasons(self) -> list[str | None]:
         return [FRAME_REASONS[code] for code in self.reason]
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
-        """(index, time_s, width, height, reason, logit, n_tiles, key_frame, pict_type, shot) of
-        each frame, with None for what is unknown."""
-        for i, time_s, width, height, reason, logit, n_tiles, key, kind, shot in zip(
+        """(index, time_s, width, height, reason, logit, n_tiles, key_frame, pict_type, shot,
+        delivery) of each frame, with None for what is unknown."""
+        for i, time_s, width, height, reason, logit, n_tiles, key, kind, shot, delivery in zip(
             self.index, self.time_s, self.width, self.height, self.reason, self.logit,
-            self.n_tiles, self.key_frame, self.pict_type, self.shot, strict=True,
+            self.n_tiles, self.key_frame, self.pict_type, self.shot, self.delivery, strict=True,
         ):  # fmt: skip
             yield (
                 i,
@@ -134,4 +154,5 @@ class Frames:
                 None if key < 0 else bool(key),
                 PICTURE_TYPES[kind],
                 None if shot < 0 else shot,
+                DELIVERIES[delivery],
             )

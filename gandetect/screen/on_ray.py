@@ -45,6 +45,7 @@ from gandetect.screen.pool import Chunk, Failure, Limits, Pool, PoolError, proce
 from gandetect.screen.schema import COLUMNS, StoreError, file_path
 from gandetect.screen.shards import Key, PartIndex, ShardSettings, process_shard, read_part
 from gandetect.screen.sources import Found, Skipped, Source, find_files
+from gandetect.screen.verdict import EVEN, image_thresholds
 from gandetect.screen.work import Scored, prepare
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def screen_on_ray(
     db: str | os.PathLike[str] = "screen.sqlite",
     fpr: float = 0.05,
     fdr: float | None = None,
+    prevalence: float = EVEN,
     every: float | None = None,
     max_frames: int | None = None,
     keyframes: bool = False,
@@ -107,7 +109,7 @@ def screen_on_ray(
 
     Raises RayError where Ray is missing or cannot be reached, and what `screen` raises.
     """
-    check_options(batch_size, workers, fdr, device, region)
+    check_options(batch_size, workers, fdr, device, region, prevalence)
     if workers == 0:
         raise ValueError("workers=0 given; a shard needs at least 1")
     if shard_files < 1:
@@ -116,7 +118,7 @@ def screen_on_ray(
     scorer = load_scorer(model)
     settings = ShardSettings(scorer, options, batch_size, 1, limits, fpr, device)
     settings.work()
-    scorer.thresholds(fpr)
+    image_thresholds(scorer, fpr)
     names = path_names(paths)
     folder = os.path.abspath(f"{os.fspath(db)}.parts") if parts is None else os.fspath(parts)
     with Cluster(address) as cluster:
@@ -126,7 +128,7 @@ def screen_on_ray(
         engine = _RayEngine(cluster, settings, folder, shard_files, again, retry_errors)
         return run_over(
             find_files(names), engine, scorer, options, db=db, fpr=fpr, fdr=fdr, workers=1,
-            again=again, retry_errors=retry_errors, progress=progress,
+            again=again, retry_errors=retry_errors, progress=progress, prevalence=prevalence,
             args={**described(names), "batch_size": batch_size, "engine": "ray"},
         )  # fmt: skip
 
@@ -520,7 +522,7 @@ class ScreenBatch:
         check_options(batch_size, workers, None, device, region)
         options = ScreenOptions(every, max_frames, keyframes, region, max_tiles)
         scorer = load_scorer(model)
-        scorer.thresholds(fpr)
+        image_thresholds(scorer, fpr)
         self._settings = ShardSettings(scorer, options, batch_size, workers, limits, fpr, device)
         self._pool: Pool[Source, Any] = Pool(prepare, self._settings.work(), workers, limits)
 

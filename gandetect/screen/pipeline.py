@@ -26,6 +26,7 @@ from typing import Any
 import torch
 
 from gandetect.detect import Model, load_shipped
+from gandetect.detect.calibration import described_classes
 from gandetect.screen.decode import FileEnd, Sampling
 from gandetect.screen.frames import Frames
 from gandetect.screen.pool import Chunk, Failure, Limits, Pool, processors
@@ -33,7 +34,7 @@ from gandetect.screen.regions import CutOptions
 from gandetect.screen.schema import ITEM_COLUMNS, UNKNOWN, StoreError, file_key, text_path
 from gandetect.screen.significance import keep_significant
 from gandetect.screen.sources import Found, Skipped, Source, Unreadable, find_files
-from gandetect.screen.verdict import MIN_FRAMES, Judge, Scorer, Verdict
+from gandetect.screen.verdict import EVEN, MIN_FRAMES, Judge, Scorer, Verdict
 from gandetect.screen.work import Scored, WorkSettings, prepare, work_here
 from gandetect.screen.writer import FileRows, Known, Writer, fitting, plain
 
@@ -44,7 +45,7 @@ CHUNK_FILES = 32
 CHUNK_BYTES = 4 << 20
 _JUDGEMENT = (
     "fpr", "fdr", "threshold_generated", "threshold_real", "video_threshold_generated",
-    "video_threshold_real",
+    "video_threshold_real", "prevalence",
 )  # fmt: skip
 
 
@@ -139,6 +140,7 @@ def screen(
     db: str | os.PathLike[str] = "screen.sqlite",
     fpr: float = 0.05,
     fdr: float | None = None,
+    prevalence: float = EVEN,
     every: float | None = None,
     max_frames: int | None = None,
     keyframes: bool = False,
@@ -157,6 +159,7 @@ def screen(
     `model`: a Model, the path of a model file, or None for the one that ships. `fpr`: the largest
     share of real pictures, and of real videos, called generated. `fdr`: besides, the largest
     expected share of real files among those called generated (Benjamini-Hochberg over the run).
+    `prevalence`: the share of generated files that p(generated) is for; it moves no verdict.
     `every` seconds a frame of a video is scored (None: every frame), at most `max_frames` per file,
     of its key frames alone with `keyframes`. `region`: tiles, center, frame or faces; `max_tiles`
     per picture; `batch_size` squares are scored at once, on `device`.
@@ -171,7 +174,7 @@ def screen(
     `error`. Raises ValueError for arguments out of range, and StoreError where the results cannot
     be written or another run writes to them. On KeyboardInterrupt the finished files stay.
     """
-    check_options(batch_size, workers, fdr, device, region)
+    check_options(batch_size, workers, fdr, device, region, prevalence)
     options = ScreenOptions(every, max_frames, keyframes, region, max_tiles)
     scorer = load_scorer(model)
     settings = options.work(scorer, batch_size, device)
@@ -188,7 +191,7 @@ def screen(
     names = path_names(paths)
     return run_over(
         find_files(names), scored, scorer, options, db=db, fpr=fpr, fdr=fdr, workers=max(1, count),
-        again=again, retry_errors=retry_errors, progress=progress,
+        again=again, retry_errors=retry_errors, progress=progress, prevalence=prevalence,
         args={**described(names), "batch_size": batch_size},
     )  # fmt: skip
 
@@ -221,10 +224,11 @@ def run_over(
     retry_errors: bool,
     progress: Callable[[Progress], None] | None,
     args: dict[str, Any],
+    prevalence: float = EVEN,
 ) -> Summary:
     """Screen what was found by an engine; see `screen`. `workers`: how many files it works on at
     once. `args`: for the run's row."""
-    judge = Judge(model, fpr, options.key())
+    judge = Judge(model, fpr, options.key(), prevalence)
     args = {**args, "fpr": fpr, **asdict(options)}
     started = time.monotonic()
     with Writer(db, _spec_row(model, options), _run_row(judge, fpr, fdr, args)) as writer:
@@ -388,7 +392,7 @@ class _Run:
             *text_path(path), size, mtime_ns, file_key(path, size, mtime_ns), end.sha256,
             end.media, end.container, end.codec, end.width, end.height, end.duration_s,
             end.frame_rate, end.status, plain(end.detail), end.attempts, fitting(end.n_decoded),
-            fitting(end.n_errors), fitting(end.n_expected),
+            fitting(end.n_errors), fitting(end.n_expected), frames.image_delivery(),
             self._writer.run,
             *self._conclusion(end, frames, chances, words, reasons),
         )  # fmt: skip
@@ -404,7 +408,8 @@ class _Run:
         elif len(frames):
             logit = frames.logit[0]
             known = None if math.isnan(logit) else logit
-            verdict = self._judge.image(known, chances[0], words[0], reasons[0])
+            delivery = frames.image_delivery()
+            verdict = self._judge.image(known, chances[0], words[0], reasons[0], delivery)
         else:
             verdict = Verdict("inconclusive", "no_frames")
         partial = "partial" if end.status == "partial" else None
@@ -487,7 +492,12 @@ def _runs_alike(writer: Writer) -> set[int]:
 
 
 def check_options(
-    batch_size: int, workers: int | None, fdr: float | None, device: str, region: str
+    batch_size: int,
+    workers: int | None,
+    fdr: float | None,
+    device: str,
+    region: str,
+    prevalence: float = EVEN,
 ) -> None:
     """Raises ValueError for arguments out of range, and ImportError where a region needs more than
     is installed."""
@@ -497,6 +507,8 @@ def check_options(
         raise ValueError(f"workers={workers} given; at least 0 is needed, or None")
     if fdr is not None and not 0 < fdr < 1:
         raise ValueError(f"fdr={fdr} given; give a rate between 0 and 1, or None")
+    if not 0 < prevalence < 1:
+        raise ValueError(f"prevalence={prevalence} given; give a share between 0 and 1")
     if region == "faces":
         from gandetect.screen.faces import require_detector
 
@@ -551,6 +563,8 @@ def _run_row(judge: Judge, fpr: float, fdr: float | None, args: dict[str, Any]) 
         "certified": thresholds.certified,
         "threshold_generated": thresholds.generated,
         "threshold_real": thresholds.real,
+        "prevalence": judge.prevalence,
+        "class_thresholds": json.dumps(described_classes(judge.classes)),
         "video_fpr": video.fpr_bound,
         "video_threshold_generated": video.generated,
         "video_threshold_real": video.real,

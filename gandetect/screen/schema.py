@@ -24,7 +24,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 APPLICATION_ID = 0x67616E64  # "gand"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 # Column -> type of the exported rows, in order. A frame row repeats what it shares with its file.
 COLUMNS: dict[str, type] = {
@@ -35,6 +35,7 @@ COLUMNS: dict[str, type] = {
     "time_s": float,
     "shot": int,
     "region": str,
+    "delivery": str,
     "width": int,
     "height": int,
     "p_generated": float,
@@ -75,7 +76,7 @@ COLUMNS: dict[str, type] = {
 FOUND_COLUMNS = (
     "id", "spec", "run", "path", "path_hex", "size", "mtime_ns", "key", "sha256", "media",
     "container", "codec", "width", "height", "duration_s", "frame_rate", "status", "detail",
-    "attempts", "n_decoded", "n_errors", "n_expected",
+    "attempts", "n_decoded", "n_errors", "n_expected", "delivery",
 )  # fmt: skip
 JUDGED_COLUMNS = (
     "judged", "verdict", "reason", "logit", "p_generated", "p_value", "n_frames", "n_shots",
@@ -84,7 +85,7 @@ JUDGED_COLUMNS = (
 ITEM_COLUMNS = FOUND_COLUMNS + JUDGED_COLUMNS
 FRAME_COLUMNS = (
     "frame", "time_s", "width", "height", "reason", "logit", "n_tiles", "key_frame", "pict_type",
-    "shot", "p_generated", "verdict",
+    "shot", "delivery", "p_generated", "verdict",
 )  # fmt: skip
 
 # What a person decided -> the verdict that it stands for.
@@ -124,6 +125,7 @@ CREATE TABLE IF NOT EXISTS run (
     spec INTEGER NOT NULL REFERENCES spec, model_card TEXT NOT NULL,
     fpr REAL, fdr REAL, certified INTEGER, threshold_generated REAL, threshold_real REAL,
     video_fpr REAL, video_threshold_generated REAL, video_threshold_real REAL,
+    prevalence REAL, class_thresholds TEXT,
     args TEXT NOT NULL, versions TEXT NOT NULL, tool_version TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS spec (
@@ -138,7 +140,7 @@ CREATE TABLE IF NOT EXISTS item (
     sha256 TEXT, media TEXT, container TEXT,
     codec TEXT, width INTEGER, height INTEGER, duration_s REAL, frame_rate REAL,
     status TEXT NOT NULL, detail TEXT, attempts INTEGER, n_decoded INTEGER, n_errors INTEGER,
-    n_expected INTEGER,
+    n_expected INTEGER, delivery TEXT,
     judged INTEGER NOT NULL REFERENCES run, verdict TEXT NOT NULL, reason TEXT, logit REAL,
     p_generated REAL, p_value REAL, n_frames INTEGER, n_shots INTEGER, n_effective REAL,
     UNIQUE (key, spec)
@@ -146,7 +148,7 @@ CREATE TABLE IF NOT EXISTS item (
 CREATE TABLE IF NOT EXISTS frame (
     item INTEGER NOT NULL REFERENCES item, frame INTEGER NOT NULL, time_s REAL,
     width INTEGER, height INTEGER, reason TEXT, logit REAL, n_tiles INTEGER, key_frame INTEGER,
-    pict_type TEXT, shot INTEGER, p_generated REAL, verdict TEXT NOT NULL,
+    pict_type TEXT, shot INTEGER, delivery TEXT, p_generated REAL, verdict TEXT NOT NULL,
     PRIMARY KEY (item, frame)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS visit (

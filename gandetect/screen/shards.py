@@ -45,7 +45,7 @@ from gandetect.screen.verdict import Scorer
 from gandetect.screen.work import WorkSettings, prepare
 from gandetect.screen.writer import fitting
 
-FORMAT = 1
+FORMAT = 2
 SUFFIX = ".parquet"
 _METADATA = b"gandetect.part"
 _GROUP_ROWS = 50_000
@@ -56,7 +56,7 @@ _KEY_COLUMNS = ("path", "path_hex", "size", "mtime_ns")
 # In the order of `Frames.rows`.
 _FRAME_COLUMNS = (
     "frame", "time_s", "width", "height", "reason", "logit", "n_tiles", "key_frame", "pict_type",
-    "shot",
+    "shot", "delivery",
 )  # fmt: skip
 _READ_COLUMNS = ("kind", *dict.fromkeys((*_KEY_COLUMNS, *_FRAME_COLUMNS, *FileEnd._fields)))
 

@@ -29,8 +29,8 @@ _SHARED = (
 
 
 def run_info(path: str | os.PathLike[str], run: int | None = None) -> dict[str, Any]:
-    """The row of the `run` table (None: the latest) and of its spec, with args, versions, options
-    and model_card decoded."""
+    """The row of the `run` table (None: the latest) and of its spec, with args, versions, options,
+    model_card and class_thresholds decoded."""
     with opened_to_read(path) as db:
         number = _run_id(db, run)
         row = db.execute("SELECT * FROM run WHERE id = ?", (number,)).fetchone()
@@ -38,6 +38,7 @@ def run_info(path: str | os.PathLike[str], run: int | None = None) -> dict[str, 
     info = {**dict(spec), **dict(row)}
     for name in ("args", "versions", "model_card", "options"):
         info[name] = json.loads(info[name])
+    info["class_thresholds"] = json.loads(info["class_thresholds"] or "{}")
     info["certified"] = bool(info["certified"])
     return info
 
@@ -63,6 +64,17 @@ def iter_rows(
                     yield _row(base, frame, "frame")
             if kind != "frame":
                 yield _row(base, item, "file")
+
+
+def count_deliveries(path: str | os.PathLike[str], run: int | None = None) -> dict[str, int]:
+    """How many images of a run (None: the latest) are of each class; videos are of none."""
+    with opened_to_read(path) as db:
+        found = db.execute(
+            "SELECT item.delivery, count(*) FROM visit JOIN item ON item.id = visit.item "
+            "WHERE visit.run = ? AND item.delivery IS NOT NULL GROUP BY 1 ORDER BY 1",
+            (_run_id(db, run),),
+        )
+        return {name: count for name, count in found}
 
 
 def _row(base: Mapping[str, Any], values: sqlite3.Row, kind: str) -> dict[str, Any]:

@@ -18,15 +18,22 @@ exceeds a threshold that each frame exceeds at rate a in at most 2 a of the vide
 frames depend on each other, if each for itself resembles the photographs of the calibration; so
 a = fpr / 2, or the smallest rate that the photographs certify.
 
+An image is judged by the thresholds of its class, where the model has scores by class: by its last
+compression and the side of its squares (`delivery` of its frame). A class with too few scores
+borrows from those that suffered at least as much, or gives no verdict
+(`calibration.class_thresholds`). Videos and their frames have no class.
+
 The verdict is `generated` above the upper threshold, `real` below the lower one, and inconclusive
 
-- between them (`between_thresholds`),
+- between them (`between_thresholds`; `between_pooled_thresholds` where one of them is borrowed),
+- where the class of an image lacks the threshold that could decide (`uncertified_class`),
 - where a video has fewer than MIN_FRAMES such frames (`few_frames`),
 - where no frame could be scored: `too_small`, `flat`, `interlaced`, ... (the most frequent reason).
 
 `p_value`: the share of real calibration scores, and one, at or above the logit, (1 + r) / (1 + n);
-of a video without scores of real videos twice that of its median, which is valid for any
-dependence. `significance.py` controls the false-discovery rate over many files with it.
+of an image among the reals of its class, where the model has some; of a video without scores of
+real videos twice that of its median, which is valid for any dependence. `significance.py` controls
+the false-discovery rate over many files with it.
 """
 
 from __future__ import annotations
@@ -43,11 +50,15 @@ from torch import Tensor
 
 from gandetect.detect.calibration import (
     CONFIDENCE,
+    ClassScores,
+    ClassThresholds,
     Thresholds,
     allowed_exceedances,
+    at_prevalence,
+    p_values_among,
     smallest_certifiable_rate,
 )
-from gandetect.screen.frames import Frames
+from gandetect.screen.frames import DELIVERIES, Frames
 from gandetect.screen.shots import (
     effective_frames,
     frame_weights,
@@ -59,11 +70,17 @@ MIN_FRAMES = 3
 # Of the scores of frames of one shot, for their weights: 30 such frames count as 1.2.
 SHOT_CORRELATION = 0.8
 VIDEO_CARD = "video_calibration"
+# The share of generated images for which calibrated probabilities are made.
+EVEN = 0.5
 VERDICTS = ("generated", "inconclusive", "real", "error")
 
 
 class Scorer(Protocol):
-    """What screening needs of a model; `gandetect.detect.Model` is one."""
+    """What screening needs of a model; `gandetect.detect.Model` is one.
+
+    It may have besides: `class_scores` and `class_thresholds`, for thresholds by class of images;
+    `suspicious_from`, above which the class of a lossless image matters; `ignores_brightness`.
+    """
 
     name: str
     sha256: str
@@ -107,6 +124,34 @@ class VideoThresholds:
     n_videos: int
 
 
+def class_scores(model: Scorer) -> dict[str, ClassScores]:
+    """The calibration scores of a model by class of images, none where it has none."""
+    found: dict[str, ClassScores] = getattr(model, "class_scores", {})
+    return found
+
+
+def image_thresholds(model: Scorer, fpr: float) -> tuple[Thresholds, dict[str, ClassThresholds]]:
+    """The thresholds of images of no known class, and those by class, empty without scores by
+    class.
+
+    Raises ValueError where no image at all could be called generated at so small a rate. Where
+    images of some class can, the thresholds of no known class need not be certified.
+    """
+    if not class_scores(model):
+        return model.thresholds(fpr), {}
+    known: Any = model
+    classes: dict[str, ClassThresholds] = known.class_thresholds(fpr)
+    if all(found.basis == "none" for found in classes.values()):
+        smallest = min(found.smallest_rate for found in classes.values())
+        raise ValueError(
+            f"a rate of {fpr:g} was asked for; {model.name} certifies no less than {smallest:.3g} "
+            f"for any class of images at {CONFIDENCE:.0%} confidence: ask for that, or calibrate "
+            "with more images"
+        )
+    thresholds: Thresholds = known.thresholds(fpr, certify=False)
+    return thresholds, classes
+
+
 def video_scores(model: Scorer, options: str) -> Tensor | None:
     """Scores of real videos in the model, if they were sampled by the same options."""
     if model.card.get(VIDEO_CARD, {}).get("options") != options:
@@ -117,7 +162,7 @@ def video_scores(model: Scorer, options: str) -> Tensor | None:
 def video_thresholds(model: Scorer, fpr: float, options: str = "") -> VideoThresholds:
     """The thresholds for videos sampled by `options` (`ScreenOptions.key`), from real videos if
     the model has enough of them."""
-    images = model.thresholds(fpr)
+    images, _ = image_thresholds(model, fpr)
     videos = video_scores(model, options)
     if videos is not None:
         allowed = allowed_exceedances(len(videos), fpr)
@@ -136,39 +181,64 @@ def video_thresholds(model: Scorer, fpr: float, options: str = "") -> VideoThres
 class Judge:
     """Turns logits into verdicts by one model at one false-alarm rate.
 
-    Raises ValueError (from the model) where its calibration cannot certify `fpr`.
+    `prevalence`: the share of generated files that p(generated) is for; no verdict depends on it.
+    `thresholds`: of images of no known class and of frames of videos. `classes`: those of images by
+    class, empty where the model has no scores by class. Raises ValueError where the calibration
+    cannot certify `fpr` for any image.
     """
 
-    def __init__(self, model: Scorer, fpr: float, options: str = "") -> None:
+    def __init__(
+        self, model: Scorer, fpr: float, options: str = "", prevalence: float = EVEN
+    ) -> None:
         self.model = model
-        self.thresholds = model.thresholds(fpr)
+        self.prevalence = prevalence
+        self.thresholds, self.classes = image_thresholds(model, fpr)
         self.video = video_thresholds(model, fpr, options)
+        # By the codes of `Frames.delivery`.
+        known = [self.classes.get(name or "") for name in DELIVERIES]
+        limits = [self.thresholds if found is None else found.thresholds for found in known]
+        self._upper = np.array([limit.generated for limit in limits])
+        self._lower = np.array([limit.real for limit in limits])
+        self._undecided = np.array([_undecided(found) for found in known], dtype=object)
         self._reals = np.sort(model.arrays["calibration.real"].double().numpy())
+        self._reals_of = {
+            name: scores.real for name, scores in class_scores(model).items() if len(scores.real)
+        }
         videos = video_scores(model, options)
         self._videos = None if videos is None else np.sort(videos.double().numpy())
         self._spread = float(self._reals.std())
 
     def frames(self, frames: Frames) -> tuple[list[float | None], list[str], list[str | None]]:
         """p(generated), verdict and reason of each frame by itself."""
-        logits = frames.logits()
+        logits, codes = frames.logits(), frames.delivery_codes()
         scored = ~np.isnan(logits)
-        p = self.model.probability(torch.from_numpy(logits)).double().numpy()
+        p = self._probability(logits)
         words = np.full(len(logits), "inconclusive", dtype=object)
-        words[logits > self.thresholds.generated] = "generated"
-        words[logits < self.thresholds.real] = "real"
-        verdicts = words.tolist()
+        words[logits > self._upper[codes]] = "generated"
+        words[logits < self._lower[codes]] = "real"
+        verdicts, undecided = words.tolist(), self._undecided[codes].tolist()
         reasons = [
-            ("between_thresholds" if word == "inconclusive" else None) if known else reason
-            for word, known, reason in zip(verdicts, scored, frames.reasons(), strict=True)
+            (why if word == "inconclusive" else None) if known else reason
+            for word, known, why, reason in zip(
+                verdicts, scored, undecided, frames.reasons(), strict=True
+            )
         ]
         chances = [x if known else None for x, known in zip(p.tolist(), scored, strict=True)]
         return chances, verdicts, reasons
 
-    def image(self, logit: float | None, p: float | None, word: str, reason: str | None) -> Verdict:
+    def image(
+        self,
+        logit: float | None,
+        p: float | None,
+        word: str,
+        reason: str | None,
+        delivery: str | None = None,
+    ) -> Verdict:
         """The verdict on an image: that on its only frame, as `frames` gives it."""
         if logit is None:
             return Verdict(word, reason or "no_frames")
-        return Verdict(word, reason, logit, p, _p_value(self._reals, logit), 1)
+        reals = self._reals_of.get(delivery or "", self._reals)
+        return Verdict(word, reason, logit, p, float(p_values_among(reals, logit)), 1)
 
     def video_file(self, frames: Frames, min_frames: int = MIN_FRAMES) -> Verdict:
         """The verdict on a video from its frames; see the module's formula."""
@@ -194,15 +264,28 @@ class Judge:
     def _decide(self, logit: float, upper: float, lower: float) -> Verdict:
         word = "generated" if logit > upper else "real" if logit < lower else "inconclusive"
         reason = "between_thresholds" if word == "inconclusive" else None
-        return Verdict(word, reason, logit, float(self.model.probability(logit)))
+        return Verdict(word, reason, logit, float(self._probability(logit)))
+
+    def _probability(self, logits: float | NDArray[np.float64]) -> NDArray[np.float64]:
+        """p(generated) at the expected prevalence; NaN for NaN."""
+        exact = torch.as_tensor(logits, dtype=torch.float64)
+        p: NDArray[np.float64] = self.model.probability(exact).double().numpy()
+        if self.prevalence != EVEN:
+            known = ~np.isnan(p)
+            p[known] = at_prevalence(p[known], self.prevalence)
+        return p
 
     def _video_p_value(self, logit: float) -> float:
         if self._videos is not None:
-            return _p_value(self._videos, logit)
-        return min(1.0, 2 * _p_value(self._reals, logit))
+            return float(p_values_among(self._videos, logit))
+        return min(1.0, 2 * float(p_values_among(self._reals, logit)))
 
 
-def _p_value(reals: NDArray[np.float64], logit: float) -> float:
-    """Of a score among `reals`, sorted, if it were one of them."""
-    above = len(reals) - int(np.searchsorted(reals, logit, side="left"))
-    return (1 + above) / (1 + len(reals))
+def _undecided(found: ClassThresholds | None) -> str:
+    """Why an image of a class is inconclusive; None is no class."""
+    if found is None:
+        return "between_thresholds"
+    if not found.thresholds.certified:
+        return "uncertified_class"
+    own = found.real_from == found.generated_from == (found.name,)
+    return "between_thresholds" if own else "between_pooled_thresholds"

@@ -2,17 +2,29 @@
 
 The same function serves the processes of one machine and those of a cluster. It knows neither
 thresholds nor results.
+
+An image in a lossless file may have been a JPEG before. Its pixels are asked only where its score
+makes the answer matter (`Model.suspicious_from`), and so a window of each waits for the score.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from gandetect.detect.delivery import (
+    calibration_class,
+    eight_bit_window,
+    pixel_delivery,
+    size_class,
+)
 from gandetect.media.quiet import quiet_decoders
 from gandetect.screen.batches import Batcher
 from gandetect.screen.decode import DecodedFrame, FileEnd, Sampling, decode_file
@@ -65,13 +77,18 @@ class Worker:
         self._settings = settings
         self._model: Scoring = settings.model
         self._device = torch.device(settings.device)
+        self._suspicious_from = float(getattr(settings.model, "suspicious_from", math.inf))
         self._scored = Scored()
+        # Of lossless images whose score is not there yet, by position: the side of their squares
+        # and the pixels that may tell their delivery.
+        self._windows: dict[int, tuple[int, NDArray[np.uint8]]] = {}
         self._batcher: Batcher[int] = Batcher(self._logits, settings.batch_size, BATCH_BYTES)
 
     def __call__(self, chunk: Chunk[Source], beat: Beat) -> Scored:
         """Screen the files of a chunk, one after the other; their squares share batches."""
         self._scored = Scored()
         self._batcher.clear()
+        self._windows.clear()
         for position, source in enumerate(chunk.items):
             beat(position, 0)
             self._screen(source, position, chunk.threads, beat)
@@ -110,7 +127,13 @@ class Worker:
             frame.pict_type,
             frame.shot,
             frame.cut.reason,
+            frame.delivery,
         )
+        if frame.luma is not None and self._suspicious_from < math.inf:
+            side = len(frame.cut.squares[0])
+            # A copy, or all of the picture would stay in memory until then.
+            window = eight_bit_window(frame.luma.as_uint8_range().numpy()).copy()
+            self._windows[position] = side, window
         if frame.cut.squares:
             self._accept(self._batcher.add(position, frame.cut.squares))
 
@@ -118,6 +141,10 @@ class Worker:
         frames = self._scored.frames
         for position, n_tiles, logit in scored:
             frames.set_score(position, n_tiles, logit)
+            side, window = self._windows.pop(position, (0, None))
+            if window is not None and logit > self._suspicious_from:
+                delivery = calibration_class(pixel_delivery(window), size_class(side))
+                frames.set_delivery(position, delivery)
 
     def _logits(self, squares: Tensor) -> Tensor:
         return self._model.logits(squares.to(self._device))

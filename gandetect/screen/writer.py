@@ -33,6 +33,7 @@ _MAX_DETAIL = 1000
 # again. What a crash takes back is screened again by the next run.
 COMMIT_SECONDS = 0.25
 COMMIT_ROWS = 5000
+_JUDGED_OF_FRAMES = ("p_generated", "verdict")
 _BESIDE = ("", "-wal", "-shm", "-journal", ".lock")
 
 
@@ -198,7 +199,7 @@ class Writer:
 
     def frames_of(self, item: int) -> Frames:
         """The stored frames of an item."""
-        columns = ", ".join(FRAME_COLUMNS[:10])
+        columns = ", ".join(name for name in FRAME_COLUMNS if name not in _JUDGED_OF_FRAMES)
         with store_errors(self.path):
             rows = self._db.execute(
                 f"SELECT {columns} FROM frame WHERE item = ? ORDER BY frame", (item,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from gandetect.detect import evaluation
+from gandetect.detect import Model, evaluation
+from gandetect.detect.calibration import group_scores, scores_to_arrays
 from gandetect.detect.evaluation import (
     DELIVERIES,
     POOLED,
@@ -164,3 +166,67 @@ def test_sources_come_from_the_manifest(tmp_path, real_images):
     manifest = [{"file": "sub/0.png", "source": "photo.jpg"}]
     (folder / "manifest.json").write_text(json.dumps(manifest))
     assert [item.source for item in folder_items(folder, 1)] == ["photo.jpg", "1"]
+
+
+def with_classes(model, real_of):
+    """`model` with a hundred reals about each value of `real_of`, by class."""
+    values, labels, names = [], [], []
+    for name, center in real_of.items():
+        values += [*(np.linspace(-0.1, 0.1, 100) + center), *np.linspace(-9, 9, 100)]
+        labels += [0] * 100 + [1] * 100
+        names += [name] * 200
+    arrays = scores_to_arrays(group_scores(values, labels, names))
+    extra = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    return Model({**model.arrays, **extra}, model.card)
+
+
+def test_a_cell_knows_its_class(linear_model, tmp_path):
+    model = with_classes(linear_model, {"lossless 64": 0.0})
+    image = np.random.default_rng(0).integers(0, 256, (150, 200), np.uint8)
+    steps = named("none", "jpeg-95", "jpeg-75", "hard", "crf-35", "resize-0.75", "q50+blur2")
+    items = folder_items(write(tmp_path / "real", image[None]), 0)
+    (one,), _ = score_items(items, lambda item: model, perturbations=steps)
+    assert set(one.classes) == set(one.cells)
+    assert {step.name: one.classes[64, step.name] for step in steps} == {
+        "none": "lossless 64",
+        "jpeg-95": "JPEG high 64",
+        "jpeg-75": "JPEG mid 64",
+        "hard": "JPEG low 64",
+        "crf-35": "JPEG low 64",
+        "resize-0.75": "lossless 64",
+        "q50+blur2": "JPEG low 64",
+    }
+    assert one.classes[128, "none"] == one.classes[None, "none"] == "lossless 128"
+
+
+def test_a_file_that_hides_a_jpeg_is_of_its_class(linear_model, tmp_path):
+    image = np.random.default_rng(0).integers(90, 160, (150, 200), np.uint8)
+    hidden = named("jpeg-50")[0].apply(torch.from_numpy(image)).numpy()
+    items = folder_items(write(tmp_path / "real", hidden[None]), 0)
+    model = with_classes(linear_model, {"lossless 64": 0.0})
+    (one,), _ = score_items(items, lambda item: model, perturbations=[ORIGINAL])
+    assert one.classes[64, "none"] == "JPEG low 64"
+    (plain,), _ = score_items(items, lambda item: linear_model, perturbations=[ORIGINAL])
+    assert plain.classes == {}
+
+
+def test_each_image_is_judged_by_the_thresholds_of_its_class(linear_model):
+    """Four reals and four generated images that score 1, two of each of a class whose reals do."""
+    model = with_classes(linear_model, {"lossless 64": 0.0, "JPEG low 64": 1.0})
+    images = [
+        replace(
+            scored(label, f"{label}{i}", none=1.05),
+            classes={(64, "none"): "JPEG low 64" if i % 2 else "lossless 64"},
+        )
+        for label in (0, 1)
+        for i in range(4)
+    ]
+    limits = model.thresholds(0.05, certify=False)
+
+    def flagged(**options):
+        (row,) = tabulate(images[:4], {"g": images[4:]}, limits, replicates=20, **options)
+        return [row["at_threshold"][f"{name}_flagged"][0] for name in ("real", "generated")]
+
+    assert flagged(classes=model.class_thresholds(0.05)) == [0.5, 0.5]
+    expected = float(limits.generated < 1.05)
+    assert flagged() == [expected, expected]

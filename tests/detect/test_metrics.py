@@ -151,6 +151,21 @@ def test_verdicts_at_the_thresholds_are_counted_for_each_class():
     assert value["risk"] == pytest.approx(wrong / (1 - value["abstention"]))
 
 
+def test_thresholds_may_be_those_of_each_image():
+    low, high = (
+        Thresholds(generated=value, real=-9.0, fpr=0.05, certified=False, n_real=0)
+        for value in (0.0, 2.0)
+    )
+    scores, labels = np.array([1.0, 1, 1, 1]), np.array([0, 0, 1, 1])
+    p = 1 / (1 + np.exp(-scores))
+    each = metrics.summarize(labels, scores, p, thresholds=[low, high, low, low], replicates=20)[
+        "at_threshold"
+    ]
+    assert (each["real_flagged"][0], each["generated_flagged"][0]) == (0.5, 1.0)
+    with pytest.raises(ValueError, match="3 thresholds given for 4 images"):
+        metrics.summarize(labels, scores, p, thresholds=[low] * 3)
+
+
 def test_risk_by_coverage_ends_at_the_error_rate_and_begins_with_the_surest():
     rng = np.random.default_rng(0)
     scores = np.concatenate([rng.normal(-1, 1, 4000), rng.normal(1, 1, 1000)])

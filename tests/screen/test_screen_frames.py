@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gandetect.screen.frames import FRAME_REASONS, PICTURE_TYPES, Frames
+from gandetect.screen.frames import DELIVERIES, FRAME_REASONS, PICTURE_TYPES, Frames
 
 ROWS: list[tuple[Any, ...]] = [
-    (0, 0.0, 64, 48, None, 1 / 3, 4, True, "I", 0),
-    (2**40, 1e6, 8192, 4320, None, -1e-300, 65536, False, "B", 1_000_000),
-    (7, None, 20, 500, "too_small", None, 0, None, None, None),
-    (8, 0.5, 64, 64, "not_finite", None, 3, False, "?", 2),
+    (0, 0.0, 64, 48, None, 1 / 3, 4, True, "I", 0, None),
+    (2**40, 1e6, 8192, 4320, None, -1e-300, 65536, False, "B", 1_000_000, None),
+    (7, None, 20, 500, "too_small", None, 0, None, None, None, "JPEG mid 128"),
+    (8, 0.5, 64, 64, "not_finite", None, 3, False, "?", 2, None),
 ]
 
 
@@ -40,7 +40,7 @@ def test_rows_survive_pickling() -> None:
 def test_a_pickle_is_small() -> None:
     frames = Frames()
     for i in range(10_000):
-        frames.add_scored((i, i / 25, 1920, 1080, None, 0.5, 16, False, "P", i // 100))
+        frames.add_scored((i, i / 25, 1920, 1080, None, 0.5, 16, False, "P", i // 100, None))
     assert len(pickle.dumps(frames)) < 60 * 10_000
 
 
@@ -74,30 +74,43 @@ def test_a_score_is_set_later() -> None:
     position = frames.add(3, 0.1, 64, 64, True, "I", 0, None)
     assert math.isnan(frames.logits()[position])
     frames.set_score(position, 5, 2.5)
-    assert list(frames.rows()) == [(3, 0.1, 64, 64, None, 2.5, 5, True, "I", 0)]
+    assert list(frames.rows()) == [(3, 0.1, 64, 64, None, 2.5, 5, True, "I", 0, None)]
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_a_score_that_is_no_number_is_none(bad: float) -> None:
     frames = Frames()
     frames.set_score(frames.add(0, None, 64, 64, None, None, None, None), 2, bad)
-    assert list(frames.rows()) == [(0, None, 64, 64, "not_finite", None, 2, None, None, None)]
+    assert list(frames.rows()) == [(0, None, 64, 64, "not_finite", None, 2, None, None, None, None)]
 
 
 def test_a_frame_with_a_score_has_no_reason_of_its_own() -> None:
     """What is stored as its reason is that of its verdict."""
-    frames = filled([(0, None, 64, 64, "between_thresholds", 0.5, 1, None, None, None)])
+    frames = filled([(0, None, 64, 64, "between_thresholds", 0.5, 1, None, None, None, None)])
     assert frames.reasons() == [None]
 
 
 @pytest.mark.parametrize("reason", FRAME_REASONS)
 def test_every_reason_has_a_code(reason: str | None) -> None:
-    assert filled([(0, None, 1, 1, reason, None, 0, None, None, 0)]).reasons() == [reason]
+    assert filled([(0, None, 1, 1, reason, None, 0, None, None, 0, None)]).reasons() == [reason]
+
+
+@pytest.mark.parametrize("delivery", DELIVERIES)
+def test_every_delivery_has_a_code(delivery: str | None) -> None:
+    frames = filled([(0, None, 1, 1, None, 0.5, 1, None, None, None, delivery)])
+    assert frames.image_delivery() == delivery
+    assert Frames().image_delivery() is None
+
+
+def test_a_delivery_is_found_later() -> None:
+    frames = filled()
+    frames.set_delivery(2, "JPEG low 64")
+    assert [row[-1] for row in frames.rows()] == [None, None, "JPEG low 64", None]
 
 
 @pytest.mark.parametrize("kind", PICTURE_TYPES)
 def test_every_picture_type_has_a_code(kind: str | None) -> None:
-    row = (0, None, 1, 1, "flat", None, 0, None, kind, 0)
+    row = (0, None, 1, 1, "flat", None, 0, None, kind, 0, None)
     assert list(filled([row]).rows()) == [row]
 
 

@@ -36,7 +36,7 @@ def clip(logits: Iterable[float], shots: Iterable[int] | int = 0, n_tiles: int =
         scored = logit == logit
         reason, score = (None, logit) if scored else ("flat", None)
         n = n_tiles if scored else 0
-        frames.add_scored((i, None, 64, 64, reason, score, n, None, None, shot))
+        frames.add_scored((i, None, 64, 64, reason, score, n, None, None, shot, None))
     return frames
 
 
@@ -163,7 +163,7 @@ def test_too_few_frames_are_inconclusive_but_scored(judge: Judge) -> None:
 def test_without_scores_the_commonest_reason_is_given(judge: Judge) -> None:
     frames = Frames()
     for i, reason in enumerate(("flat", "too_small", "too_small")):
-        frames.add_scored((i, None, 64, 64, reason, None, 0, None, None, 0))
+        frames.add_scored((i, None, 64, 64, reason, None, 0, None, None, 0, None))
     verdict = judge.video_file(frames)
     assert (verdict.verdict, verdict.reason) == ("inconclusive", "too_small")
     assert (verdict.logit, verdict.p_generated, verdict.p_value) == (None, None, None)

@@ -1,0 +1,95 @@
+"""The class of a file: by its table, by its format, and where that says nothing by its pixels."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from gandetect.detect.delivery import (
+    file_delivery,
+    image_delivery,
+    pixel_delivery,
+    quality_class,
+)
+from gandetect.media import read_luma
+
+
+def photograph() -> np.ndarray:
+    return np.array(Image.fromarray(data.astronaut()).resize((256, 256), Image.Resampling.BOX))
+
+
+def saved(pixels: np.ndarray, kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def decoded(file: bytes) -> np.ndarray:
+    return np.array(Image.open(io.BytesIO(file)))
+
+
+@pytest.mark.parametrize(
+    ("quality", "expected"),
+    [(98, "JPEG high"), (85, "JPEG high"), (84, "JPEG mid"), (65, "JPEG mid"), (64, "JPEG low")],
+)
+def test_a_jpeg_file_is_of_the_class_of_its_table(quality: int, expected: str) -> None:
+    file = saved(photograph(), "JPEG", quality=quality)
+    assert file_delivery("jpeg", file) == expected == quality_class(quality)
+    assert image_delivery(read_luma(file), file) == expected
+
+
+def test_a_table_of_no_standard_counts_as_the_nearest() -> None:
+    table = [
+        int(step * 1.07 + 1)
+        for step in Image.open(io.BytesIO(saved(photograph(), "JPEG", quality=50))).quantization[0]
+    ]  # type: ignore[attr-defined]
+    assert file_delivery("jpeg", saved(photograph(), "JPEG", qtables=[table])) == "JPEG low"
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "expected"),
+    [
+        ("PNG", {}, "lossless"),
+        ("BMP", {}, "lossless"),
+        ("TIFF", {}, "lossless"),
+        ("PPM", {}, "lossless"),
+        ("WEBP", {"lossless": True}, "lossless"),
+        ("WEBP", {"quality": 95}, "JPEG low"),
+        ("GIF", {}, "JPEG low"),
+        ("JPEG2000", {}, "JPEG low"),
+    ],
+)
+def test_other_files_are_of_the_class_of_their_format(
+    kind: str, options: dict[str, Any], expected: str
+) -> None:
+    file = saved(photograph(), kind, **options)
+    assert file_delivery(read_luma(file).container, file) == expected
+
+
+def test_a_jpeg_without_a_table_counts_as_the_hardest() -> None:
+    assert file_delivery("jpeg", b"\xff\xd8\xff") == "JPEG low"
+    assert file_delivery(None, b"") == "JPEG low"
+
+
+@pytest.mark.parametrize("quality", [50, 70, 90])
+def test_the_pixels_of_a_lossless_file_tell_an_earlier_jpeg(quality: int) -> None:
+    file = saved(decoded(saved(photograph(), "JPEG", quality=quality)), "PNG")
+    assert file_delivery("png", file) == "lossless"
+    assert image_delivery(read_luma(file), file) == quality_class(quality)
+
+
+def test_a_lossless_file_of_an_untouched_photograph_is_lossless() -> None:
+    file = saved(photograph(), "PNG")
+    assert image_delivery(read_luma(file), file) == "lossless"
+
+
+def test_sixteen_bits_are_read_on_the_scale_of_eight() -> None:
+    grey = decoded(saved(photograph()[:, :, 1], "JPEG", quality=60))
+    deep = read_luma(saved(grey.astype(np.uint16) * 257, "PNG"))
+    assert deep.bit_depth == 16
+    assert pixel_delivery(deep.as_uint8_range().numpy()) == "JPEG low"
