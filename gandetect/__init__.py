@@ -2,8 +2,8 @@
 
 `gandetect.ops` holds the spectral and up-sampling ops, `gandetect.nn` the layers over them,
 `gandetect.detect` the detectors, `gandetect.screen` the screening pipeline, `gandetect.experiments`
-what was published, run again, and `gandetect.report` plots and reports. Each is imported on first use, so that the command line answers before torch is
-loaded.
+what was published, run again, and `gandetect.report` plots and reports. Each is imported on first
+use, so that the command line answers before torch is loaded.
 """
 
 from __future__ import annotations

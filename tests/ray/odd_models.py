@@ -22,7 +22,8 @@ class _Wrapped:
     def __init__(self, model: Model, *options: Any) -> None:
         self.model, self.options = model, options
         self.name, self.sha256, self.card = model.name, model.sha256, model.card
-        self.tile, self.min_side, self.spec = model.tile, model.min_side, model.spec
+        self.tile, self.min_side = model.tile, model.min_side
+        self.ignores_brightness = model.ignores_brightness
         self.arrays, self.to_bytes = model.arrays, model.to_bytes
         self.probability, self.thresholds = model.probability, model.thresholds
 

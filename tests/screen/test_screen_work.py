@@ -21,7 +21,7 @@ from gandetect.screen.work import Worker
 class Recorder:
     """A model that notes what it is given."""
 
-    tile, min_side, spec = 64, 32, make_model().spec
+    tile, min_side, ignores_brightness = 64, 32, True
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, tuple[int, ...], torch.dtype]] = []
