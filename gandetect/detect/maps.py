@@ -20,14 +20,24 @@ def maps(model: Model, tiles: Tensor) -> Tensor:
     """
     if tiles.ndim != 3:
         raise ValueError(f"tiles of shape {tuple(tiles.shape)} given; want (N, S, S)")
-    part = parts_of(model)[0]
-    network = network_of(part) if part.kind == scorers.NETWORK else None
-    if not isinstance(network, (MaskNetwork, WarpNetwork)):
+    network = _network(model)
+    if network is None:
         raise ValueError(
             f"{model.name} ({model.classifier}) has no map of pixels; fit a model with "
             "gandetect fit --classifier mask or warp"
         )
     return network_maps(network, tiles)
+
+
+def has_maps(model: Model) -> bool:
+    """Whether `maps` takes `model`."""
+    return _network(model) is not None
+
+
+def _network(model: Model) -> MaskNetwork | WarpNetwork | None:
+    part = parts_of(model)[0]
+    network = network_of(part) if part.kind == scorers.NETWORK else None
+    return network if isinstance(network, (MaskNetwork, WarpNetwork)) else None
 
 
 def network_maps(network: Network, tiles: Tensor) -> Tensor:

@@ -22,6 +22,8 @@ from gandetect.detect.map_training import Source, fit_maps, load_photographs, sp
 from gandetect.detect.maps import maps
 from gandetect.detect.networks import streaming
 from gandetect.detect.networks.streaming import Steps
+from gandetect.report.explain import explain
+from gandetect.report.explain_show import explanation_page, explanation_png
 
 TILE = 48
 FEW = Steps(count=2, batch=4)
@@ -163,6 +165,24 @@ def test_maps_come_from_the_file(kind, fitted, tiles, tmp_path):
         assert 0 <= float(found.min()) < float(found.max()) <= 1
     else:
         assert found.shape == (len(tiles), 2, TILE, TILE)
+
+
+def test_an_explanation_lays_the_map_over_the_picture(kind, fitted, folder):
+    one = explain(str(folder / "coins.png"), model=fitted.model, fpr=0.9)
+    picture = torch.from_numpy(one.picture)
+    values = one.pixel_map.values
+    assert values.shape == picture.shape
+    tile = one.tiles[1]
+    square = (slice(tile.top, tile.top + TILE), slice(tile.left, tile.left + TILE))
+    wanted = maps(fitted.model, picture[square][None])
+    wanted = wanted[0] if kind == "mask" else wanted[0].norm(dim=0)
+    assert np.allclose(values[square], wanted.numpy())
+    covered = np.zeros(picture.shape, bool)
+    for tile in one.tiles:
+        covered[tile.top : tile.top + TILE, tile.left : tile.left + TILE] = True
+    assert (np.isnan(values) == ~covered).all()
+    assert explanation_png(one).startswith(b"\x89PNG")
+    assert "What the network says of each pixel" in explanation_page(one)
 
 
 def test_only_maps_have_maps(linear_model, tiles):
