@@ -137,15 +137,11 @@ def fit_maps(
     described = {"name": kind, "settings": network.settings}
     fitted = Fitted(scorers.NETWORK, dict(network.state_dict()), described)
     scores = fitted.logits(tiles)
-    found = _FINDINGS[kind](questions, scores, network_maps(network, tiles))
-    details = {
-        "simulated": True,
-        "network": described,
-        "maps": {
-            "taught": {**_LESSONS[kind], "examples": steps.count * steps.batch},
-            "found": found,
-        },
+    lessons = {
+        "taught": {**_LESSONS[kind], "examples": steps.count * steps.batch},
+        "found": _FINDINGS[kind](questions, scores, network_maps(network, tiles)),
     }
+    details = {"simulated": True, "network": described, "maps": lessons}
     parts = ModelParts(name, kind, scorers.NETWORK, PlaneSpec("pixels", tile), fitted.arrays)
     training, judged = _as_training(taught, tile), _as_dataset(questions, kept, tile)
     return calibrated(
