@@ -27,12 +27,17 @@ CLASSIFIERS = {
     "cnn": "plain convolutional network on pixels",
     "cnn-spectrum": "convolutional network on the log spectrum (Zhang et al. 2019)",
     "cnn-residual": "residual network on neighbor residuals (NPR, Tan et al. 2024)",
+    "mask": "network that marks edits, taught by self-made ones (--simulate)",
+    "warp": "network that finds warps and undoes them, taught by self-made ones (--simulate)",
     "fusion": "several of them (--member), their logits weighed by stacking",
 }
+# Taught by edits of the photographs while they train; they have nothing to learn from labels.
+MAPS = ("mask", "warp")
 EPILOG = """\b
 Examples:
   gandetect fit --real PHOTOS/ --simulate -o model.safetensors
   gandetect fit --real PHOTOS/ --generated FAKES/ -o model.safetensors --classifier svm
+  gandetect fit --real PHOTOS/ --simulate -o mask.safetensors --classifier mask --steps 2000
   gandetect screen ARCHIVE/ --model model.safetensors
 
 \b
@@ -68,11 +73,16 @@ Classifiers:
     "--member",
     "members",
     multiple=True,
-    type=click.Choice([name for name in CLASSIFIERS if name != "fusion"]),
+    type=click.Choice([name for name in CLASSIFIERS if name not in ("fusion", *MAPS)]),
     help="A classifier of a fusion; repeat. Default: logistic, spectrum and cnn-residual.",
 )
 @click.option("--tile", default=128, type=click.IntRange(min=32), help="Side of the tiles.")
 @click.option("--pairs", default=8, type=click.IntRange(min=1), help="Per photograph (simulate).")
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    help="Steps of training of mask and warp, of 16 new images each.  [default: 600]",
+)
 @click.option("--seed", default=0)
 @click.option("--fpr", default=0.05, type=click.FloatRange(0, 1, min_open=True, max_open=True))
 @click.option("--allow-leak", is_flag=True, help="Fit although the files' format gives them away.")
@@ -84,6 +94,7 @@ def command(**options: Any) -> None:
     up-sampling pipelines, and delivered like the photographs themselves. Scores are calibrated on
     folds that did not see the photograph, and what so few images cannot show is said.
     """
+    _check_maps(options)
     if options["simulate"] == bool(options["generated"]):
         raise click.UsageError("give either --generated DIR or --simulate")
     if options["networks"] and not options["simulate"]:
@@ -103,6 +114,22 @@ def command(**options: Any) -> None:
     sys.exit(1 if dataset.failed else 0)
 
 
+def _check_maps(options: dict[str, Any]) -> None:
+    """Refuse what networks that learn from edits have no use for, and --steps for the others."""
+    classifier = options["classifier"]
+    if classifier not in MAPS:
+        if options["steps"] is not None:
+            raise click.UsageError("--steps is for --classifier mask and warp")
+        return
+    if options["generated"] or not options["simulate"]:
+        raise click.UsageError(
+            f"{classifier} learns from edits made of the photographs, not from folders of fakes: "
+            "give --real DIR --simulate without --generated"
+        )
+    if options["networks"]:
+        raise click.UsageError(f"--networks is not for --classifier {classifier}")
+
+
 def _fit(options: dict[str, Any]) -> tuple[Dataset, Fit]:
     from gandetect.cli._progress import progress_bar
     from gandetect.detect.fusion import MEMBERS, Family, fit_fusion
@@ -117,6 +144,8 @@ def _fit(options: dict[str, Any]) -> tuple[Dataset, Fit]:
         "details": {"simulated": options["simulate"]},
     }
     with progress_bar() as progress:
+        if classifier in MAPS:
+            return _fit_maps(options, progress)
         common["progress"] = progress
         if classifier != "fusion":
             dataset, spec = _load(classifier, options, progress)
@@ -127,6 +156,25 @@ def _fit(options: dict[str, Any]) -> tuple[Dataset, Fit]:
             for name in options["members"] or MEMBERS
         ]
         return families[0].dataset, fit_fusion(families, **common)
+
+
+def _fit_maps(options: dict[str, Any], progress: Progress) -> tuple[Dataset, Fit]:
+    from gandetect.detect.map_training import fit_maps, load_photographs
+    from gandetect.detect.networks.streaming import Steps
+    from gandetect.detect.training import Dataset
+
+    kind, tile = options["classifier"], options["tile"]
+    photographs, failed = load_photographs(kind, options["real"], tile, progress)
+    fit = fit_maps(
+        kind,
+        photographs,
+        name=Path(options["output"]).stem,
+        tile=tile,
+        seed=options["seed"],
+        steps=Steps(count=options["steps"]) if options["steps"] else None,
+        progress=progress,
+    )
+    return Dataset(failed=failed), fit
 
 
 def _load(
@@ -173,6 +221,8 @@ def _result(dataset: Dataset, fit: Fit, options: dict[str, Any]) -> dict[str, An
         "smallest_certifiable_fpr": fit.smallest_rate,
         "audit": fit.audit.to_dict() if fit.audit else None,
         "failed": dataset.failed,
+        "judged": fit.model.card["judged"]["on"],
+        "maps": fit.model.card.get("maps"),
     }
 
 
@@ -181,10 +231,12 @@ def _print(result: dict[str, Any]) -> None:
     from rich.table import Table
 
     table = Table(title=f"{result['model']}  ({result['classifier']})", show_header=False)
-    table.add_row("images", "{real} real, {generated} generated".format(**result["images"]))
-    table.add_row("AUC, cross-fitted", _interval(result["auc"]))
+    table.add_row("images", _images(result))
+    table.add_row(f"AUC, {result['judged']}", _interval(result["auc"]))
     for name, rate in result["accuracy"].items():
         table.add_row(f"{name} recognized", _interval(rate))
+    for kind, found in (result["maps"] or {"found": {}})["found"].items():
+        table.add_row(f"held-out: {kind}", _finding(found))
     if result["audit"]:
         verdict = "LEAKS, overridden" if result["audit"]["leaks"] else "passed"
         table.add_row("leak audit", f"{verdict}: AUC {_interval(result['audit']['auc'])}")
@@ -198,6 +250,28 @@ def _print(result: dict[str, Any]) -> None:
     for path, reason in result["failed"].items():
         table.add_row("not used", f"{path}: {reason}")
     Console().print(table)
+
+
+def _images(result: dict[str, Any]) -> str:
+    if result["maps"]:
+        examples = result["maps"]["taught"]["examples"]
+        return f"{result['images']['real']} photographs, {examples} images made of them"
+    return "{real} real, {generated} generated".format(**result["images"])
+
+
+def _finding(found: dict[str, Any]) -> str:
+    """What a map showed of one kind of edit, in words."""
+    parts = [f"{found['images']} images"]
+    if "auc" in found:
+        parts.append(f"AUC {_interval(found['auc'])}, mean IoU {found['iou']:.3f}")
+    if "marked" in found:
+        parts.append(f"{found['marked']:.1%} of the pixels marked")
+    if "end_point_error" in found:
+        parts.append(
+            f"end-point error {found['end_point_error']:.2f} pixels; an answer of no flow: "
+            f"{found['end_point_error_of_no_flow']:.2f}"
+        )
+    return ", ".join(parts)
 
 
 def _certificate(result: dict[str, Any]) -> str:

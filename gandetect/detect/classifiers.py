@@ -55,7 +55,11 @@ CLASSIFIERS: dict[str, Classifier] = {
     "cnn": Classifier("pixels", "pixels"),
     "cnn-spectrum": Classifier("pixels", "spectrum"),
     "cnn-residual": Classifier("pixels", "residual"),
+    "mask": Classifier("pixels", "mask"),
+    "warp": Classifier("pixels", "warp"),
 }
+# Those that learn a map from self-made edits, see `map_training`; labels of images do not do.
+MAPS = ("mask", "warp")
 
 
 def spec_for(classifier: str, tile: int) -> Spec:
@@ -144,8 +148,13 @@ def fit_network(
 ) -> Fitted:
     """Train the network `name` of `NETWORKS` on `tiles` (N, S, S) and `labels` (N,), 1 = generated.
 
-    `settings` go to the network. Otherwise as `fit_classifier`.
+    `settings` go to the network. Otherwise as `fit_classifier`; ValueError for one of `MAPS` too.
     """
+    if name in MAPS:
+        raise ValueError(
+            f"{name} learns from edits of photographs, not from labels: use map_training.fit_maps "
+            "or gandetect fit --simulate"
+        )
     y = np.asarray(labels).astype(int)
     w = _balanced(y, _weights(y, weights))
     sources = np.arange(len(y)) if groups is None else np.asarray(groups)

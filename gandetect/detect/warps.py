@@ -70,7 +70,7 @@ def make_warps(
 def make_warp(plane: Tensor, side: int, rng: Generator, label: int, source: int = 0) -> Warp:
     """One image from the luma `plane` (H, W), warped where `label` is 1."""
     quality = draw_quality(rng)
-    square = scaled_crop(plane, side + 2 * _margin(side), rng)
+    square = scaled_crop(plane, needed_side(side), rng)
     motion = _draw_motion(rng)
     displacement = random_displacement(side, rng) if label else torch.zeros(2, side, side)
     # Read at p + v(p), so that the original is found at p + u(p), u being the inverse.
@@ -181,6 +181,8 @@ def _positions(flow: Tensor) -> tuple[Tensor, Tensor]:
     return x.to(flow) + middle + flow[:, 0], y.to(flow) + middle + flow[:, 1]
 
 
-def _margin(side: int) -> int:
-    """Pixels around the image that displacement and global motion can reach."""
-    return int(AMPLITUDE[1] + SHIFT) + 1 + math.ceil(side * (TURN + ZOOM) / 2)
+def needed_side(side: int) -> int:
+    """Pixels a side that a photograph needs: those of the image and, around them, those that
+    displacement and global motion can reach."""
+    margin = int(AMPLITUDE[1] + SHIFT) + 1 + math.ceil(side * (TURN + ZOOM) / 2)
+    return side + 2 * margin

@@ -31,6 +31,7 @@ from gandetect.detect.contributions import (
 )
 from gandetect.detect.explanation import Change, WhatIf, evidence
 from gandetect.detect.features import FeatureSpec
+from gandetect.detect.maps import has_maps, maps
 from gandetect.detect.reference import MEANINGS, Likeness, References
 from gandetect.detect.tiles import MAX_TILES, usable_side
 from gandetect.media import MediaError, VideoReader, read_luma, sniff
@@ -228,6 +229,16 @@ class Band:
 
 
 @dataclass(frozen=True)
+class PixelMap:
+    """What a model of edits or warps says of each pixel: `values` (H, W) float32, NaN where it
+    looked at no tile; `label` says of what, `highest` ends the scale of colors."""
+
+    values: NDArray[np.float32]
+    label: str
+    highest: float
+
+
+@dataclass(frozen=True)
 class Explanation:
     """Everything that `gandetect explain` shows of one picture.
 
@@ -237,7 +248,7 @@ class Explanation:
 
     `spectrum` (S, S) float32: mean log power 10 ln P of the tiles, zero frequency in the
     middle. `picture` (H, W) uint8. `n_frames`: among how many frames of a video this one was
-    chosen for its score, 0 where it was named.
+    chosen for its score, 0 where it was named. `pixel_map`: of models of edits or warps alone.
     """
 
     path: str
@@ -265,6 +276,7 @@ class Explanation:
     spectrum: NDArray[np.float32]
     picture: NDArray[np.uint8]
     n_frames: int = 0
+    pixel_map: PixelMap | None = None
 
     @property
     def bias(self) -> float | None:
@@ -533,7 +545,26 @@ def _explained(
         spectrum=log_spectrum(everything),
         picture=_as_bytes(plane).numpy(),
         n_frames=n_frames,
+        pixel_map=_pixel_map(model, everything, places, (height, width)),
     )
+
+
+def _pixel_map(
+    model: Model, squares: Tensor, places: list[tuple[int, int]], shape: tuple[int, int]
+) -> PixelMap | None:
+    """The mask, or the length of the flow, of `squares` (T, S, S) at their `places`."""
+    if not has_maps(model):
+        return None
+    found = maps(model, squares)
+    is_flow = found.ndim == 4
+    if is_flow:
+        found = torch.linalg.vector_norm(found, dim=1)
+    values, side = np.full(shape, np.nan, np.float32), squares.shape[-1]
+    for (top, left), one in zip(places, found.numpy(), strict=True):
+        values[top : top + side, left : left + side] = one
+    if is_flow:
+        return PixelMap(values, "pixels moved", max(1.0, float(found.max())))
+    return PixelMap(values, "share of forged, not calibrated", 1.0)
 
 
 def _worth(card: dict[str, Any]) -> dict[str, Any]:

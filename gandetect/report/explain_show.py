@@ -77,6 +77,8 @@ def _panels_below(
     panels: list[tuple[Callable[[Any, Explanation], None], float]] = []
     if explanation.bands:
         panels.append((_draw_bands, 1.2))
+    if explanation.pixel_map:
+        panels.append((_draw_pixel_map, 0.9))
     if explanation.maps:
         panels.append((_draw_maps, 0.9))
     return panels
@@ -100,6 +102,7 @@ def explanation_page(explanation: Explanation) -> str:
         picture=_svg(_draw_picture, explanation, (6.6, 4.9)),
         spectrum=_svg(_draw_spectrum, explanation, (5.3, 4.9)),
         bands=_wide_svg(_draw_bands, explanation, 5.6) if explanation.bands else None,
+        pixel_map=_wide_svg(_draw_pixel_map, explanation, 4.4) if explanation.pixel_map else None,
         maps=_wide_svg(_draw_maps, explanation, 4.4) if explanation.maps else None,
         plane_sums=plane_sums,
         exactness=exactness,
@@ -323,6 +326,24 @@ def _draw_contributions(ax: Axes, bands: list[Band]) -> None:
     ax.axhline(0, color=INK, lw=0.6)
     ax.set_title(f"sum {values.sum():+.2f}", loc="right", fontsize=9)
     ax.margins(x=0.01)
+
+
+def _draw_pixel_map(figure: Any, explanation: Explanation) -> None:
+    """The picture beside itself under the mask or the length of the flow."""
+    found = explanation.pixel_map
+    assert found is not None
+    plain, covered = figure.subplots(1, 2)
+    height, width = explanation.picture.shape
+    for ax in (plain, covered):
+        ax.imshow(_reduced(explanation.picture), cmap="gray", vmin=0, vmax=255,
+                  extent=(0, width, height, 0), interpolation="antialiased")  # fmt: skip
+        ax.set_axis_off()
+    shown = covered.imshow(found.values, cmap="magma", vmin=0, vmax=found.highest, alpha=0.6,
+                           extent=(0, width, height, 0), interpolation="antialiased")  # fmt: skip
+    bar = covered.figure.colorbar(shown, ax=covered, pad=0.02, fraction=0.05)
+    bar.set_label(found.label, fontsize=8)
+    bar.outline.set_visible(False)
+    covered.set_title("What the network says of each pixel", loc="left", fontsize=9.5)
 
 
 def _draw_maps(figure: Any, explanation: Explanation) -> None:

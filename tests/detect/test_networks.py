@@ -21,6 +21,8 @@ SMALL = {
     "residual": {"widths": (4, 8)},
     "fingerprint": {"widths": (4, 8), "hidden": 16},
     "discriminant": {"side": 64},
+    "mask": {"widths": (4, 8)},
+    "warp": {"widths": (4, 8), "dilations": (1, 2)},
 }
 
 
