@@ -60,6 +60,10 @@ def _bent(features: Tensor, start: Tensor, slope: Tensor, inner: Tensor, bends: 
     return torch.addcmul(start, x, slope).add_(beyond)
 
 
+def _sum_of_bent(functions: tuple[Tensor, ...], bias: Tensor, features: Tensor) -> Tensor:
+    return _bent(features, *functions).sum(dim=1) + bias
+
+
 def rbf(arrays: Arrays, features: Tensor) -> Tensor:
     """`sum_i dual_i exp(-gamma |z - support_i|²) + bias`, z the standardized features."""
     squares = _square_distances(standardize(arrays, features), arrays["support"])
@@ -152,8 +156,7 @@ def build(kind: str, arrays: Arrays, network: Mapping[str, Any] | None = None) -
         raise ValueError(f"arrays {sorted(arrays)}; {kind} has {sorted(ARRAY_NAMES[kind])}")
     if kind == "additive":
         _check_knots(arrays)
-        bends, bias = _bends(arrays), arrays["bias"]
-        return lambda features: _bent(features, *bends).sum(dim=1) + bias
+        return partial(_sum_of_bent, _bends(arrays), arrays["bias"])
     return partial(SCORERS[kind], arrays)
 
 

@@ -54,13 +54,17 @@ def test_classes_change_no_logit_and_no_threshold_for_all(
     assert model.thresholds(0.05) == linear_model.thresholds(0.05)
 
 
-@pytest.mark.parametrize("model", [load_shipped(), None])
-def test_a_model_without_classes_has_no_thresholds_by_class(
-    model: Model | None, linear_model: Model
-) -> None:
-    model = model or linear_model
-    assert model.class_scores == model.class_thresholds(0.05) == {}
-    assert model.suspicious_from == math.inf
+def test_a_model_without_classes_has_no_thresholds_by_class(linear_model: Model) -> None:
+    assert linear_model.class_scores == linear_model.class_thresholds(0.05) == {}
+    assert linear_model.suspicious_from == math.inf
+
+
+def test_the_shipped_model_certifies_classes_of_its_own() -> None:
+    model = load_shipped()
+    found = model.class_thresholds(0.05)
+    own = {name for name, one in found.items() if one.basis == "own"}
+    assert {"lossless 128", "JPEG high 128", "JPEG mid 128", "JPEG low 128"} <= own
+    assert math.isfinite(model.suspicious_from)
 
 
 def test_it_is_suspicious_from_the_lowest_median_of_reals(
