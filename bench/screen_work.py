@@ -14,7 +14,6 @@ from torch import Tensor
 
 from gandetect.detect import Model
 from gandetect.detect.features import band_matrix
-from gandetect.detect.scorers import linear
 from gandetect.ops.conventions import VALUES
 from gandetect.screen.pool import Beat, Chunk
 from gandetect.screen.sources import Source
@@ -53,7 +52,7 @@ class TorchFeatures(Model):
     def logits(self, images: Tensor) -> Tensor:
         plan = _plan(images.shape[-1])
         parts = [plan(part) for part in images.split(plan.bins.chunk)]
-        return linear(self.arrays, torch.cat(parts)).float()
+        return self.score_features(torch.cat(parts))
 
     def __reduce__(self) -> Any:
         return TorchFeatures, (self.arrays, self.card, self.sha256)

@@ -160,10 +160,11 @@ def _load_model(path: str | None, fpr: float, network: bool) -> Model:
     from gandetect import detect
     from gandetect.report.explain import check_explainable
     from gandetect.report.networks import pixel_network
+    from gandetect.screen.verdict import image_thresholds
 
     try:
         model = detect.load_shipped() if path is None else detect.Model.load(path)
-        model.thresholds(fpr)
+        image_thresholds(model, fpr)
         (pixel_network if network else check_explainable)(model)
     except (ValueError, OSError) as error:
         raise click.UsageError(printable(str(error))) from error

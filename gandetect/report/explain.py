@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gandetect.detect import Model, Thresholds, cut_tiles
+from gandetect.detect.calibration import ClassThresholds
 from gandetect.detect.contributions import (
     BANDS,
     PLANE,
@@ -29,12 +30,13 @@ from gandetect.detect.contributions import (
     features_of,
     parts_of,
 )
+from gandetect.detect.delivery import MIN_SIDE, calibration_class, image_delivery, size_class
 from gandetect.detect.explanation import Change, WhatIf, evidence
 from gandetect.detect.features import FeatureSpec
 from gandetect.detect.maps import has_maps, maps
 from gandetect.detect.reference import MEANINGS, Likeness, References
 from gandetect.detect.tiles import MAX_TILES, usable_side
-from gandetect.media import MediaError, VideoReader, read_luma, sniff
+from gandetect.media import Luma, MediaError, VideoReader, read_luma, sniff
 from gandetect.report.explain_words import (
     changes_in_words,
     exactness,
@@ -43,12 +45,15 @@ from gandetect.report.explain_words import (
 )
 from gandetect.screen.isolation import IsolationError, isolated
 from gandetect.screen.pool import Limits
+from gandetect.screen.verdict import image_thresholds
 
 CANDIDATES = 16
 # The map shows more tiles than the verdict rests on; more than these would be dots.
 MAP_TILES = 1024
 FEW_TILES = 4
 _TIME_TOLERANCE = 1e-6
+# The quantization tables of a JPEG lie within these, unless what comes before them is absurd.
+_HEADER_BYTES = 1 << 20
 # A frame may lie far into a long video, and every frame before it is decoded.
 LIMITS = Limits(stall_s=900.0, total_s=900.0)
 
@@ -79,7 +84,8 @@ class InputOptions:
 @dataclass
 class Inputs:
     """What a decoder gave: `plane` (H, W) of brightness on 0..255, uint8 or float32, or None with
-    `candidates` to choose from: (frame number, squares (T, S, S)).
+    `candidates` to choose from: (frame number, squares (T, S, S)). `delivery`: of an image, how it
+    was compressed.
     """
 
     media: str
@@ -87,6 +93,7 @@ class Inputs:
     frame: int | None = None
     time_s: float | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    delivery: str | None = None
     candidates: list[tuple[int, NDArray[Any]]] = field(default_factory=list)
 
 
@@ -142,7 +149,16 @@ def _image_inputs(path: str, options: InputOptions) -> Inputs:
         facts = {"format": container, **facts}
     if luma.n_frames > 1:
         facts["pictures"] = luma.n_frames
-    return Inputs("image", luma.as_uint8_range().contiguous().numpy(), facts=facts)
+    plane = luma.as_uint8_range().contiguous().numpy()
+    # Smaller ones are refused where they are cut.
+    known = min(plane.shape) >= max(options.min_side, MIN_SIDE)
+    delivery = _delivery(path, luma) if known else None
+    return Inputs("image", plane, facts=facts, delivery=delivery)
+
+
+def _delivery(path: str, luma: Luma) -> str:
+    with open(path, "rb") as file:
+        return image_delivery(luma, file.read(_HEADER_BYTES))
 
 
 def _video_inputs(path: str, options: InputOptions) -> Inputs:
@@ -472,7 +488,7 @@ def explain(
         raise ValueError("frame and time_s both given; choose one and leave the other None")
     path = os.fspath(path)
     check_explainable(model)
-    thresholds = model.thresholds(fpr)
+    limits, classes = image_thresholds(model, fpr)
     options = InputOptions(model.tile, model.min_side, frame, time_s)
     inputs, n_frames = _decode(path, options), 0
     if inputs.plane is None:
@@ -481,7 +497,7 @@ def explain(
         best = inputs.candidates[int(np.argmax(scores))][0]
         inputs = _decode(path, InputOptions(model.tile, model.min_side, best))
     assert inputs.plane is not None
-    return _explained(path, inputs, n_frames, model, thresholds)
+    return _explained(path, inputs, n_frames, model, limits, classes)
 
 
 def check_explainable(model: Model) -> None:
@@ -500,7 +516,8 @@ def _explained(
     inputs: Inputs,
     n_frames: int,
     model: Model,
-    thresholds: Thresholds,
+    limits: Thresholds,
+    classes: Mapping[str, ClassThresholds],
 ) -> Explanation:
     assert inputs.plane is not None
     plane = torch.from_numpy(inputs.plane)
@@ -508,9 +525,11 @@ def _explained(
     everything, used, places = _cut(plane, model)
     logits = model.logits(everything)
     logit = float(logits[used].double().mean())
+    side = int(everything.shape[-1])
+    own = calibration_class(inputs.delivery, size_class(side)) if inputs.delivery else ""
+    thresholds = classes[own].thresholds if own in classes else limits
     found = evidence(model, everything[used], thresholds)
     references = References.from_model(model.arrays, model.card)
-    side = int(everything.shape[-1])
     chosen = set(used)
     return Explanation(
         path=path,
@@ -519,7 +538,7 @@ def _explained(
         time_s=inputs.time_s,
         width=width,
         height=height,
-        facts=inputs.facts,
+        facts=inputs.facts | ({"class": own} if own in classes else {}),
         model={"name": model.name, "sha256": model.sha256, "classifier": model.classifier},
         verdict=model.verdict(logit, thresholds),
         logit=logit,

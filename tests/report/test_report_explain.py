@@ -38,7 +38,9 @@ from gandetect.report.explain import (
 )
 from gandetect.report.explain_show import explanation_page, explanation_png, headline
 from gandetect.report.explain_words import changes_in_words, generators_in_words, worth_in_words
+from gandetect.screen import screen
 from gandetect.screen.isolation import IsolationError, isolated
+from gandetect.screen.store import iter_rows
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "media"
 HOSTILE = '<img src=x onerror=alert(1)>"&$\\frac{$\u202e.png'
@@ -121,6 +123,17 @@ def test_contributions_and_bias_sum_to_the_logit(model: Model, name: str) -> Non
     plane = read_luma(EXAMPLES / name).as_uint8_range()
     terms = model.contributions(cut_tiles(plane, model.tile)).double().mean(dim=0)
     torch.testing.assert_close(torch.tensor(contributions).double(), terms, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["real_board.png", "generated_face_2.jpg"])
+def test_the_verdict_is_that_of_screening(model: Model, name: str, tmp_path: Path) -> None:
+    one = explain(EXAMPLES / name, model=model)
+    screen([EXAMPLES / name], model=model, db=tmp_path / "a.sqlite")
+    (row,) = iter_rows(tmp_path / "a.sqlite", kind="file")
+    assert one.verdict == row["verdict"]
+    assert one.facts["class"] == row["delivery"]
+    own = model.class_thresholds(0.05)[row["delivery"]].thresholds
+    assert one.thresholds == own != model.thresholds(0.05)
 
 
 def test_bands_are_the_features_and_the_band_of_the_reals(
@@ -544,7 +557,7 @@ def test_usage_errors(tmp_path: Path) -> None:
         ((image, "--frame", 1, "--time", 1), "give one"),
         ((image, "--time", "nan"), "nan given"),
         ((image, "--frame", -1), "not in the range"),
-        ((image, "--fpr", 0.0001), "certify no less"),
+        ((image, "--fpr", 0.0001), "certifies no less"),
         ((image, "--model", tmp_path / "bad.safetensors"), "not a gandetect model"),
     ):
         result = run(*arguments)
