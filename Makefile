@@ -6,6 +6,7 @@
 # make bench           all benchmarks (quiet machine), JSON in bench/results
 # make bench-spectrum  those of the spectrum kernel, the README's table and plot from them
 # make bench-upsampling  the same of the up-sampling kernels
+# make bench-gans      a training iteration of every generative model, beside torch's own layers
 # make bench-screen    screening: rates over bare decoding, memory, runs killed again and again, Ray
 # make model        the shipped detector from photographs alone: photographs, networks, fit (half an hour)
 # make evaluation   generators of others (pip, npm), their images, every figure of the card (an hour)
@@ -25,7 +26,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 NATIVE := $(wildcard csrc/*.cpp csrc/*/*.cpp csrc/*/*.h csrc/*/*.inc csrc/*/*.cuh csrc/*/*.cu)
 FORMATTED := $(NATIVE) $(wildcard tests/kernels/*.h tests/kernels/*.cpp tests/simt/*.cpp tests/simt/*.h tests/simt/*.cu tests/simt/*/*/*.h)
 
-.PHONY: demo test lint pytest cuda gpu bench bench-spectrum bench-upsampling bench-screen model evaluation wheel clean install
+.PHONY: demo test lint pytest cuda gpu bench bench-spectrum bench-upsampling bench-gans bench-screen model evaluation wheel clean install
 install: $(STAMP)
 
 $(BIN)/python:
@@ -65,7 +66,7 @@ pytest: $(STAMP)
 cuda: $(STAMP)
 	GANDETECT_EXPECT_NVCC=1 $(BIN)/python -m pytest -n $(JOBS) tests/simt tests/gpu
 
-bench: bench-spectrum bench-upsampling bench-screen
+bench: bench-spectrum bench-upsampling bench-gans bench-screen
 
 bench-spectrum: $(STAMP)
 	$(PIP) install -q -c constraints.txt numba
@@ -74,6 +75,10 @@ bench-spectrum: $(STAMP)
 
 bench-upsampling: $(STAMP)
 	$(BIN)/python bench/upsampling.py --json bench/results/upsampling.json
+	$(BIN)/python bench/table.py
+
+bench-gans: $(STAMP)
+	$(BIN)/python bench/gans.py --json bench/results/gans.json
 	$(BIN)/python bench/table.py
 
 bench-screen: $(STAMP)

@@ -331,6 +331,27 @@ def peers_of(case: dict[str, Any]) -> list[str]:
     return [n for n in case["results"] if n not in apart and not n.startswith("gandetect")]
 
 
+def gans() -> str:
+    report = load(RESULTS / "gans.json")
+    rows = [
+        [
+            case["label"],
+            str(case["size"]),
+            f"{case['times']['ours']['median_us'] / 1000:.2f}",
+            times(case["torch_over_ours"]),
+        ]
+        for case in report["cases"]
+    ]
+    machine = report["machine"]
+    header = ["training iteration of the `run` preset", "pixels", "ms per image", "torch's layers"]
+    note = (
+        f"{machine['cpu']}, torch {machine['torch']}, {machine['date']}, {report['threads']} thread: "
+        "discriminator and generator steps of one iteration, divided by the batch; the last column "
+        "is the same model on torch's own layers. `bench/results/gans.json`."
+    )
+    return f"{rows_of(header, rows)}\n\n{note}"
+
+
 def memory() -> str:
     report = load(RESULTS / "screen_memory.json")
     peaks = ", ".join(
@@ -445,6 +466,7 @@ FIGURES: dict[str, tuple[Callable[[], str], Path]] = {
     "screening": (screening, RESULTS / "screen.json"),
     "spectrum": (spectrum, RESULTS / "spectrum.json"),
     "upsampling": (upsampling, RESULTS / "upsampling.json"),
+    "gans": (gans, RESULTS / "gans.json"),
     "memory": (memory, RESULTS / "screen_memory.json"),
     "killing": (killing, RESULTS / "killing.json"),
     "detection": (detection, EVALUATION),

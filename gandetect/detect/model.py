@@ -16,9 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from gandetect.detect import scorers
@@ -40,6 +38,7 @@ from gandetect.detect.members import FUSION, fused, members_of
 from gandetect.detect.planes import PlaneSpec
 from gandetect.detect.tiles import MAX_TILES, central_square
 from gandetect.media import LUMA_DEFINITION
+from gandetect.tensorfile import pack, unpack
 
 FORMAT_VERSION = 1
 MAX_BYTES = 64 * 2**20
@@ -164,9 +163,7 @@ class Model:
     @classmethod
     def _checked(cls, data: bytes, origin: str) -> Model:
         """The model in `data`; `origin` names it in the ValueErrors."""
-        arrays, card, digest = _parse(data, origin)
-        if digest != _digest(arrays, card):
-            raise ValueError(f"{origin}: its content was changed after it was saved; get it anew")
+        arrays, card = unpack(data, _METADATA_KEY, "model", origin)
         try:
             return cls(arrays, card, hashlib.sha256(data).hexdigest())
         except (ValueError, KeyError, TypeError) as error:
@@ -174,9 +171,7 @@ class Model:
 
     def to_bytes(self) -> bytes:
         """The model file, the same bytes every time; what `save` writes and `from_bytes` reads."""
-        document = {"card": self.card, "content_sha256": _digest(self.arrays, self.card)}
-        # One metadata key: safetensors keeps the order of one, not of several.
-        return bytes(safetensors.torch.save(self.arrays, {_METADATA_KEY: _canonical(document)}))
+        return pack(self.arrays, self.card, _METADATA_KEY)
 
     def __reduce__(self) -> tuple[Callable[[bytes, str, str], Model], tuple[bytes, str, str]]:
         data = self.to_bytes()
@@ -403,28 +398,3 @@ def _probe(spec: Spec) -> Tensor:
     y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
     pattern = ((7 * x + 13 * y + x * y) % 256).to(torch.uint8)[None]
     return extract(pattern, spec)[0].float().flatten()
-
-
-def _parse(data: bytes, origin: str) -> tuple[dict[str, Tensor], dict[str, Any], str]:
-    """Arrays, card and recorded digest of a model file's bytes; ValueError where it is none."""
-    try:
-        arrays = safetensors.torch.load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        document = json.loads(header["__metadata__"][_METADATA_KEY])
-        return arrays, document["card"], document["content_sha256"]
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{origin}: not a gandetect model file ({error})") from error
-
-
-def _digest(arrays: Mapping[str, Tensor], card: dict[str, Any]) -> str:
-    """SHA-256 over the card and every array's name, type, shape and bytes."""
-    digest = hashlib.sha256(_canonical(card).encode())
-    for name in sorted(arrays):
-        array = arrays[name]
-        digest.update(f"\n{name} {array.dtype} {tuple(array.shape)}\n".encode())
-        digest.update(array.contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _canonical(document: dict[str, Any]) -> str:
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

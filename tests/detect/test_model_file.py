@@ -8,6 +8,7 @@ import torch
 
 from gandetect.detect import model as model_module
 from gandetect.detect.model import Model
+from gandetect.tensorfile import content_digest
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_an_edited_card_is_refused(saved):
 def test_an_unknown_format_version_is_refused(linear_model, saved):
     card = {**linear_model.card, "format_version": 99}
     rewrite(
-        saved, {"card": card, "content_sha256": model_module._digest(linear_model.arrays, card)}
+        saved, {"card": card, "content_sha256": content_digest(linear_model.arrays, card)}
     )
     with pytest.raises(ValueError, match="format version 99"):
         Model.load(saved)
@@ -84,7 +85,7 @@ def test_an_unknown_convention_is_refused(linear_model, saved):
     features = {**linear_model.card["features"], "convention": "somebody's"}
     card = {**linear_model.card, "features": features}
     rewrite(
-        saved, {"card": card, "content_sha256": model_module._digest(linear_model.arrays, card)}
+        saved, {"card": card, "content_sha256": content_digest(linear_model.arrays, card)}
     )
     with pytest.raises(ValueError, match="convention"):
         Model.load(saved)

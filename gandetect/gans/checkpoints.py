@@ -1,0 +1,113 @@
+"""Checkpoints: everything that training needs to go on as if it had never stopped.
+
+One file (`gandetect.tensorfile`): the weights, their running average, what the optimizers
+remember, the state of the random numbers, and a card that says which model it is, of which
+configuration, seed and step, and what it was trained on. Training that goes on from it gives the
+same bits as training that was not interrupted, on one machine with the same number of threads.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gandetect.tensorfile import Card, pack, unpack, write_whole
+
+FORMAT_VERSION = 1
+MAX_BYTES = 8 * 2**30
+KEY = "gandetect_checkpoint"
+NAME = "checkpoint.safetensors"
+_WANTED = {"model", "config", "seed", "step", "data", "format_version"}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A card and tensors named `weights.*`, `average.*`, `optimizer.*` and `rng.*`."""
+
+    card: Card
+    tensors: dict[str, Tensor]
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors `prefix.*`, without the prefix."""
+        cut = len(prefix) + 1
+        return {k[cut:]: v for k, v in self.tensors.items() if k.startswith(f"{prefix}.")}
+
+    def save(self, path: str | Path) -> None:
+        """Write the file whole or not at all."""
+        write_whole(path, pack(self.tensors, self.card, KEY))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Checkpoint:
+        """Read what `save` wrote.
+
+        Raises ValueError where the file is something else, was changed, is of another version, or
+        is larger than `MAX_BYTES`; FileNotFoundError where there is none.
+        """
+        path = Path(path)
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError(
+                f"{path}: {path.stat().st_size} bytes; a checkpoint has at most {MAX_BYTES}"
+            )
+        tensors, card = unpack(path.read_bytes(), KEY, "checkpoint", str(path))
+        if not isinstance(card, dict) or not set(card) >= _WANTED:
+            raise ValueError(f"{path}: its card lacks some of {sorted(_WANTED)}")
+        if card["format_version"] != FORMAT_VERSION:
+            raise ValueError(
+                f"{path}: version {card['format_version']}; this gandetect reads {FORMAT_VERSION}"
+            )
+        return cls(card, tensors)
+
+    def check_model(self, name: str, config: Mapping[str, Any]) -> None:
+        """Raise ValueError where this is a checkpoint of another model or configuration."""
+        if self.card["model"] != name:
+            raise ValueError(
+                f"this is a checkpoint of {self.card['model']!r}; {name!r} cannot load it"
+            )
+        # As JSON has it: tuples are lists there.
+        wanted = json.loads(json.dumps(config))
+        theirs = self.card["config"]
+        differ = sorted(k for k in set(wanted) | set(theirs) if wanted.get(k) != theirs.get(k))
+        if differ:
+            told = ", ".join(f"{k}={theirs.get(k)!r} (not {wanted.get(k)!r})" for k in differ)
+            raise ValueError(f"this checkpoint of {name!r} was made with {told}")
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What `optimizer` remembers of each parameter, named `<number>.<what>`."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{number}.{what}": torch.as_tensor(value).detach().cpu().clone()
+        for number, kept in state.items()
+        for what, value in kept.items()
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Give `optimizer` back what `optimizer_tensors` took; ValueError where it does not fit."""
+    groups = optimizer.state_dict()["param_groups"]
+    parameters = [one for group in optimizer.param_groups for one in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        number, _, what = name.partition(".")
+        if not number.isdigit() or int(number) >= len(parameters):
+            raise ValueError(f"the checkpoint remembers of a parameter {number!r} that is not here")
+        if tensor.dim() and tensor.shape != parameters[int(number)].shape:
+            raise ValueError(f"the checkpoint's {name} is {tuple(tensor.shape)}, the parameter not")
+        state.setdefault(int(number), {})[what] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def restore_module(module: nn.Module, tensors: Mapping[str, Tensor], what: str) -> None:
+    """Load a state_dict strictly; ValueError, saying `what` it is, where it does not fit."""
+    if not all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()):
+        raise ValueError(f"the checkpoint's {what} holds values that are not finite")
+    try:
+        module.load_state_dict(dict(tensors))
+    except RuntimeError as error:
+        raise ValueError(f"the checkpoint's {what} does not fit the model: {error}") from error

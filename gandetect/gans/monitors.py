@@ -1,0 +1,78 @@
+"""What goes wrong with GANs, watched while they train: divergence, mode collapse, players out of
+step, vanishing gradients, and how far the spectrum of the samples is from that of the images."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from gandetect.gans.data import Data
+from gandetect.nn.spectral import spectral_l1
+
+# Samples that differ less than this from each other, in units of the images' differences.
+COLLAPSED = 0.25
+# A player that wins this clearly for `_PATIENCE` lines of the log teaches the other nothing.
+_MARGIN = 8.0
+_VANISHED = 1e-6
+_PATIENCE = 200
+_LOOKED_AT = 64
+
+
+class Diverged(ValueError):
+    """A loss or a gradient is no finite number any more."""
+
+
+class Watch:
+    """Watches one run; `data` gives the images that samples are compared with."""
+
+    def __init__(self, data: Data) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self._real = data.batch(_LOOKED_AT)["images"]
+        self._gaps: deque[float] = deque(maxlen=_PATIENCE)
+        self._slopes: deque[float] = deque(maxlen=_PATIENCE)
+        self._diversity = math.inf
+
+    def check(self, step: int, terms: Mapping[str, float]) -> None:
+        """Raise `Diverged` where a term of iteration `step` is not finite."""
+        bad = sorted(name for name, value in terms.items() if not math.isfinite(value))
+        if bad:
+            told = ", ".join(f"{name} is {terms[name]}" for name in bad)
+            raise Diverged(
+                f"training diverged at iteration {step}: {told}. Lower the rate or take another "
+                "seed; the last checkpoint is kept"
+            )
+        if "discriminator/real" in terms:
+            self._gaps.append(terms["discriminator/real"] - terms["discriminator/generated"])
+        if "generator/gradient" in terms:
+            self._slopes.append(terms["generator/gradient"])
+
+    def warnings(self) -> list[str]:
+        """What a person should look at now; empty where nothing is the matter."""
+        found = []
+        if len(self._gaps) == _PATIENCE and min(self._gaps) > _MARGIN:
+            found.append("players out of step: the discriminator is always sure")
+        if len(self._slopes) == _PATIENCE and max(self._slopes) < _VANISHED:
+            found.append("vanishing gradient: the generator learns nothing")
+        if self._diversity < COLLAPSED:
+            found.append(f"mode collapse: samples differ {self._diversity:.2f} of the images")
+        return found
+
+    def look(self, images: Tensor) -> dict[str, float]:
+        """Diversity and spectral L1 of samples (N, C, S, S) uint8."""
+        self._diversity = diversity(images) / max(diversity(self._real), 1e-12)
+        real, drawn = (one.float() / 127.5 - 1 for one in (self._real, images))
+        return {
+            "samples/diversity": self._diversity,
+            "samples/spectral_l1": float(spectral_l1(drawn, real)),
+        }
+
+
+def diversity(images: Tensor) -> float:
+    """Mean L2 distance of neighbouring pairs of `images` (N, ...), in grey levels per value."""
+    flat = images.flatten(1).float()
+    return float((flat - flat.roll(1, 0)).square().mean(dim=1).sqrt().mean())

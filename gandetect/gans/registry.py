@@ -1,0 +1,59 @@
+"""Every generative model by its name: one file here, one line in `MODELS`."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gandetect.gans.config import Config
+from gandetect.ops.conventions import member
+
+if TYPE_CHECKING:
+    from gandetect.gans.model import GenerativeModel
+
+# name: module.Class, imported when it is asked for.
+MODELS = {
+    "gan": "gan.GAN",
+    "dcgan": "dcgan.DCGAN",
+    "lsgan": "lsgan.LSGAN",
+    "wgan-gp": "wgan_gp.WGANGP",
+    "dragan": "dragan.DRAGAN",
+    "sngan": "sngan.SNGAN",
+}
+PRESETS = ("smoke", "run")
+
+
+def model_class(name: str) -> type[GenerativeModel]:
+    """The class of model `name`; ValueError for an unknown one."""
+    member("model", name, tuple(MODELS))
+    module, _, attribute = MODELS[name].partition(".")
+    found: type[GenerativeModel] = getattr(
+        importlib.import_module(f"gandetect.gans.{module}"), attribute
+    )
+    return found
+
+
+def preset(name: str, which: str = "run") -> Config:
+    """The configuration `which` of model `name`; ValueError for an unknown name."""
+    presets = model_class(name).presets
+    return presets[member("preset", which, tuple(presets))]
+
+
+def load_model(path: str | Path) -> GenerativeModel:
+    """The model in a checkpoint, or in a run's folder, with its averaged weights, in eval mode.
+
+    Raises ValueError where the file is no checkpoint, was changed, or holds an unknown model.
+    """
+    from gandetect.gans.checkpoints import NAME, Checkpoint, restore_module
+
+    path = Path(path)
+    checkpoint = Checkpoint.load(path / NAME if path.is_dir() else path)
+    card = checkpoint.card
+    if card["model"] not in MODELS:
+        raise ValueError(f"{path}: holds a {card['model']!r}; known are {tuple(MODELS)}")
+    kind = model_class(card["model"])
+    model = kind(kind.Configuration.from_dict(card["config"]))
+    restore_module(model, checkpoint.part("average"), "running average")
+    model.at_step(int(card["step"]))
+    return model.eval().requires_grad_(False)

@@ -1,0 +1,86 @@
+"""Images drawn from a trained model: the same model, seed and number give the same image.
+
+Image `i` of a seed has latents of its own and is always computed in the same company of
+`TOGETHER` images, so that it does not depend on how many are asked for, nor on where one began.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from gandetect.gans.model import GenerativeModel
+
+TOGETHER = 32
+
+
+def sample(
+    model: GenerativeModel, count: int, *, seed: int = 0, first: int = 0, **conditions: Any
+) -> Tensor:
+    """Images `first` to `first + count - 1` of `seed`: (count, C, S, S) uint8.
+
+    `conditions` go to the model's `draw`; a tensor (count, ...) has one row for each image.
+    The model stays as it is; it should be in eval mode, see `registry.load_model`.
+    """
+    if count < 1 or first < 0:
+        raise ValueError(f"count={count}, first={first} given; want at least 1 and 0")
+    start = first // TOGETHER * TOGETHER
+    parts = []
+    for begin in range(start, first + count, TOGETHER):
+        images = _drawn(model, seed, begin, _rows(conditions, begin - first, count))
+        parts.append(images[max(first - begin, 0) : first + count - begin])
+    return torch.cat(parts)
+
+
+def latents_of(model: GenerativeModel, seed: int, index: int) -> Tensor:
+    """The latents (1, ...) of image `index` of `seed`."""
+    return model.latents(1, torch.Generator().manual_seed(_mixed(seed, index)))
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """-1..1 to 0..255, clipped and rounded."""
+    return (images.float() * 127.5 + 127.5).clamp(0, 255).round().to(torch.uint8)
+
+
+def grid(images: Tensor, columns: int = 8) -> Image.Image:
+    """`images` (N, C, S, S) uint8 side by side, a pixel apart."""
+    count, _, height, width = images.shape
+    rows = -(-count // columns)
+    sheet = torch.full(
+        (3, rows * (height + 1) - 1, columns * (width + 1) - 1), 255, dtype=torch.uint8
+    )
+    for number, image in enumerate(images.cpu()):
+        top, left = number // columns * (height + 1), number % columns * (width + 1)
+        sheet[:, top : top + height, left : left + width] = image.expand(3, -1, -1)
+    return Image.fromarray(sheet.permute(1, 2, 0).contiguous().numpy())
+
+
+def save_grid(images: Tensor, path: str | Path, columns: int = 8) -> None:
+    """Write `grid` as an image file, making its folder."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    grid(images, columns).save(path)
+
+
+def _drawn(model: GenerativeModel, seed: int, begin: int, conditions: dict[str, Any]) -> Tensor:
+    """`TOGETHER` images from number `begin`; noise inside the model is theirs too."""
+    at = next(model.parameters()).device
+    latents = torch.cat([latents_of(model, seed, begin + i) for i in range(TOGETHER)])
+    with torch.inference_mode(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_mixed(seed, begin))
+        return to_uint8(model.draw(latents.to(at), **conditions)).cpu()
+
+
+def _rows(conditions: dict[str, Any], begin: int, count: int) -> dict[str, Any]:
+    """The conditions of `TOGETHER` images from number `begin` of `count`, repeated at the ends."""
+    at = torch.arange(begin, begin + TOGETHER).clamp(0, count - 1)
+    return {k: v[at] if isinstance(v, Tensor) and v.dim() else v for k, v in conditions.items()}
+
+
+def _mixed(seed: int, index: int) -> int:
+    """One number for both; torch takes 64 bits."""
+    return (seed * 0x9E3779B97F4A7C15 + index) % 2**63

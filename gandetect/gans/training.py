@@ -1,0 +1,323 @@
+"""The one training loop: phases of a model, checkpoints that go on bit for bit, logs, samples.
+
+    train("dcgan", config, data, "runs/dcgan", seed=0)
+
+A run is a folder: `checkpoint.safetensors`, `log.jsonl` (a line for every `log_every` iterations),
+TensorBoard's event files where that package is installed, and `samples/`. Calling it again goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from gandetect.gans.checkpoints import (
+    FORMAT_VERSION,
+    NAME,
+    Checkpoint,
+    optimizer_tensors,
+    restore_module,
+    restore_optimizer,
+)
+from gandetect.gans.config import Config
+from gandetect.gans.data import Data
+from gandetect.gans.distributed import Parallel
+from gandetect.gans.logs import Logs
+from gandetect.gans.model import Batch, GenerativeModel, Phase, Terms
+from gandetect.gans.monitors import Watch
+from gandetect.gans.registry import model_class
+from gandetect.gans.sampling import sample, save_grid
+
+PRECISIONS = ("float32", "bfloat16")
+# (what, done, total)
+Progress = Callable[[str, int, int], None]
+_GRID = 64
+# Their sigmoid is the probability that the discriminator gives.
+_LOGISTIC = ("saturating", "nonsaturating")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run is kept and watched; none of it changes what is learned, but for `precision`.
+
+    `precision`: "float32", or "bfloat16" for autocast. `device`: of torch. The others are
+    iterations between lines of the log, sample grids and checkpoints.
+    """
+
+    precision: str = "float32"
+    device: str = "cpu"
+    log_every: int = 50
+    sample_every: int = 500
+    save_every: int = 500
+
+
+def train(
+    name: str,
+    config: Config,
+    data: Data,
+    folder: str | Path,
+    *,
+    seed: int = 0,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> GenerativeModel:
+    """Train model `name` to `config.steps` iterations, or go on with what `folder` has of it.
+
+    Returns the model with its running average in place, in eval mode. Under torchrun every process
+    calls it, and gradients are averaged over them. Raises ValueError where the folder holds another
+    model, configuration, seed or data, `Diverged` where a loss or a gradient is no number any more
+    (the last checkpoint stays), and on what the system says of the disk. Ctrl-C leaves a checkpoint
+    of the iteration that was reached.
+    """
+    settings = settings or Settings()
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(name, config, data, seed=seed, settings=settings)
+    if (folder / NAME).exists():
+        trainer.restore(Checkpoint.load(folder / NAME))
+    if trainer.parallel.is_first:
+        _run_first(trainer, folder, settings, progress)
+    else:
+        while trainer.step < config.steps:
+            trainer.iterate()
+    trainer.parallel.close()
+    return trainer.averaged()
+
+
+def _run_first(
+    trainer: Trainer, folder: Path, settings: Settings, progress: Progress | None
+) -> None:
+    """Iterate to the end, with logs, samples and checkpoints."""
+    total = trainer.model.config.steps
+    watch = Watch(trainer.data)
+    with Logs(folder, trainer.step) as logs:
+        try:
+            while trainer.step < total:
+                with _whole_iteration():
+                    terms = trainer.iterate()
+                watch.check(trainer.step, terms)
+                logs.add(terms)
+                if progress:
+                    progress(_told(trainer.model, terms), trainer.step, total)
+                if trainer.step % settings.log_every == 0:
+                    logs.write(trainer.step, watch.warnings())
+                at_end = trainer.step == total
+                if at_end or trainer.step % settings.sample_every == 0:
+                    _show(trainer, folder, logs, watch)
+                if at_end or trainer.step % settings.save_every == 0:
+                    trainer.checkpoint().save(folder / NAME)
+        except KeyboardInterrupt:
+            trainer.checkpoint().save(folder / NAME)
+            raise
+
+
+@contextlib.contextmanager
+def _whole_iteration() -> Iterator[None]:
+    """Ctrl-C waits for the end: no checkpoint can hold half an iteration."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    pressed = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: pressed.set())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if pressed.is_set():
+        raise KeyboardInterrupt
+
+
+def _told(model: GenerativeModel, terms: Mapping[str, float]) -> str:
+    """The losses of an iteration, and where they are logistic the probabilities of being real."""
+    told = [model.name]
+    told += [
+        f"{key.split('/')[0][0].upper()} {v:.2f}" for key, v in terms.items() if "/loss" in key
+    ]
+    if getattr(model.config, "loss", None) in _LOGISTIC and "discriminator/real" in terms:
+        for name, key in (("D(x)", "real"), ("D(G(z))", "generated")):
+            logit = torch.tensor(terms[f"discriminator/{key}"])
+            told.append(f"{name} {logit.sigmoid():.2f}")
+    return " ".join(told)
+
+
+def _show(trainer: Trainer, folder: Path, logs: Logs, watch: Watch) -> None:
+    images = sample(trainer.averaged(), _GRID, seed=trainer.seed)
+    path = folder / "samples" / f"step-{trainer.step:07d}.png"
+    save_grid(images, path)
+    logs.image(trainer.step, images)
+    logs.scalars(trainer.step, watch.look(images))
+
+
+class Trainer:
+    """A model in training: what an iteration does, and its state as a checkpoint."""
+
+    def __init__(
+        self,
+        name: str,
+        config: Config,
+        data: Data,
+        *,
+        seed: int = 0,
+        settings: Settings | None = None,
+    ) -> None:
+        settings = settings or Settings()
+        if settings.precision not in PRECISIONS:
+            raise ValueError(f"precision={settings.precision!r} given; choose from {PRECISIONS}")
+        self.data, self.seed, self.settings, self.step = data, seed, settings, 0
+        self.device = torch.device(settings.device)
+        self.parallel = Parallel()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.model = model_class(name)(config).to(self.device)
+            # Afresh, so that models that differ in one layer see the same latents and images.
+            torch.manual_seed(seed + 1 + self.parallel.rank)
+            self._random = self._random_state()
+        self.average = AveragedModel(
+            self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True
+        )
+        self.players = self.model.players()
+        self.optimizers = {
+            key: torch.optim.Adam(player.parameters(), player.rate, player.betas, player.eps)
+            for key, player in self.players.items()
+        }
+        self._terms = {
+            key: self.parallel.wrapped(self.model, player) for key, player in self.players.items()
+        }
+
+    def iterate(self) -> dict[str, float]:
+        """One iteration: every phase that is due. Returns the terms as `phase/term`."""
+        found: dict[str, float] = {}
+        with self._own_random_numbers():
+            self.model.train()
+            self.model.at_step(self.step)
+            factor = self.model.rate_at(self.step)
+            for phase in self.model.phases():
+                if self.step % phase.every == 0:
+                    for _ in range(phase.repeats):
+                        found |= self._take(phase, factor)
+            self.average.update_parameters(self.model)
+            self.step += 1
+        return found
+
+    def _take(self, phase: Phase, factor: float) -> dict[str, float]:
+        """One step of a phase."""
+        optimizer, player = self.optimizers[phase.player], self.players[phase.player]
+        for group in optimizer.param_groups:
+            group["lr"] = factor * player.rate
+        batch = self._batch()
+        with self._only_training(phase.player):
+            with torch.autocast(
+                self.device.type, torch.bfloat16, self.settings.precision == "bfloat16"
+            ):
+                terms: Terms = self._terms[phase.player](phase, batch)
+            optimizer.zero_grad(set_to_none=True)
+            terms["loss"].backward()  # type: ignore[no-untyped-call]
+        slopes = [p.grad for p in player.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(slopes)
+        optimizer.step()
+        told = {f"{phase.name}/{key}": float(value.detach()) for key, value in terms.items()}
+        return told | {f"{phase.name}/gradient": float(norm)}
+
+    def _batch(self) -> Batch:
+        drawn = self.data.batch(self.model.config.batch)
+        return {key: as_input(value).to(self.device) for key, value in drawn.items()}
+
+    @contextlib.contextmanager
+    def _only_training(self, player: str) -> Iterator[None]:
+        """Gradients go into this player's parameters alone, which saves computing the others'."""
+        mine = {id(one) for one in self.players[player].parameters()}
+        parameters = list(self.model.parameters())
+        before = [one.requires_grad for one in parameters]
+        for one in parameters:
+            one.requires_grad_(id(one) in mine)
+        try:
+            yield
+        finally:
+            for one, wanted in zip(parameters, before, strict=True):
+                one.requires_grad_(wanted)
+
+    @contextlib.contextmanager
+    def _own_random_numbers(self) -> Iterator[None]:
+        """Everything random of an iteration comes from one state, which checkpoints keep."""
+        on_cuda = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=on_cuda):
+            torch.set_rng_state(self._random["cpu"])
+            for device in on_cuda:
+                torch.cuda.set_rng_state(self._random["cuda"], device)
+            yield
+            self._random = self._random_state()
+
+    def _random_state(self) -> dict[str, Tensor]:
+        found = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            found["cuda"] = torch.cuda.get_rng_state(self.device)
+        return found
+
+    def averaged(self) -> GenerativeModel:
+        """A copy with the running average of the weights, in eval mode."""
+        with torch.random.fork_rng(devices=[]):
+            copy = type(self.model)(self.model.config).to(self.device)
+        copy.load_state_dict(self.average.module.state_dict())
+        copy.at_step(self.step)
+        return copy.eval().requires_grad_(False)
+
+    def checkpoint(self) -> Checkpoint:
+        """The state after the last whole iteration."""
+        tensors = {f"weights.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.module.state_dict().items()}
+        for key, optimizer in self.optimizers.items():
+            kept = optimizer_tensors(optimizer)
+            tensors |= {f"optimizer.{key}.{k}": v for k, v in kept.items()}
+        # Copies: parts of one storage cannot be stored apart.
+        tensors = {k: v.detach().cpu().clone() for k, v in tensors.items()}
+        tensors |= {f"rng.{k}": v for k, v in self._random.items()}
+        tensors["averaged"] = self.average.n_averaged.cpu().clone()
+        # One round trip, so that the card in memory is the card that will be read.
+        return Checkpoint(json.loads(json.dumps(self._card())), tensors)
+
+    def _card(self) -> dict[str, Any]:
+        return {
+            "format_version": FORMAT_VERSION,
+            "model": self.model.name,
+            "config": self.model.config.to_dict(),
+            "seed": self.seed,
+            "step": self.step,
+            "data": self.data.card(),
+            "precision": self.settings.precision,
+            "processes": self.parallel.size,
+            "torch": torch.__version__,
+        }
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from `checkpoint`; ValueError where it belongs to another run."""
+        card = checkpoint.card
+        # How long to train may change: it is no part of what was learned so far.
+        ours = {**self.model.config.to_dict(), "steps": card["config"].get("steps")}
+        checkpoint.check_model(self.model.name, ours)
+        own = json.loads(json.dumps(self._card()))
+        for key in ("seed", "data", "precision", "processes"):
+            if card.get(key) != (mine := own[key]):
+                raise ValueError(f"this run has {key} {card.get(key)!r}; {mine!r} given")
+        restore_module(self.model, checkpoint.part("weights"), "weights")
+        restore_module(self.average.module, checkpoint.part("average"), "running average")
+        for key, optimizer in self.optimizers.items():
+            restore_optimizer(optimizer, checkpoint.part(f"optimizer.{key}"))
+        self.average.n_averaged.copy_(checkpoint.tensors["averaged"])
+        self._random = checkpoint.part("rng")
+        self.step = int(card["step"])
+
+
+def as_input(values: Tensor) -> Tensor:
+    """uint8 0..255 as float32 in -1..1; anything else as it is."""
+    return values.float() / 127.5 - 1 if values.dtype == torch.uint8 else values
