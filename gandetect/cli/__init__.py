@@ -21,6 +21,8 @@ SUBCOMMANDS = {
     "calibrate": "Certify the thresholds of videos on real videos.",
     "evaluate": "Measure a detector on labelled folders.",
     "profile": "Plot the mean spectral profiles of folders.",
+    "train": "Train a generative model on images.",
+    "generate": "Draw image files from a trained generative model.",
     "experiment": "Run published experiments again on your own data.",
     "bench": "Time every op against its reference on this machine.",
     "info": "Show versions, build, and the model that ships.",

@@ -11,7 +11,7 @@ takes `up` and `up_last` of `UP`.
 from __future__ import annotations
 
 from gandetect.gans.config import Config
-from gandetect.gans.data import Data, Images
+from gandetect.gans.data import Data, Images, folder_images, patches, split
 from gandetect.gans.model import AdversarialConfig, AdversarialModel, GenerativeModel, Phase, Player
 from gandetect.gans.monitors import Diverged
 from gandetect.gans.registry import MODELS, PRESETS, load_model, model_class, preset
@@ -34,10 +34,13 @@ __all__ = [
     "Player",
     "Settings",
     "Trainer",
+    "folder_images",
     "load_model",
     "model_class",
+    "patches",
     "preset",
     "sample",
+    "split",
     "train",
     "up_conv",
 ]

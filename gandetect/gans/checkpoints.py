@@ -23,7 +23,8 @@ FORMAT_VERSION = 1
 MAX_BYTES = 8 * 2**30
 KEY = "gandetect_checkpoint"
 NAME = "checkpoint.safetensors"
-_WANTED = {"model", "config", "seed", "step", "data", "format_version"}
+_WANTED = {"model": str, "config": dict, "seed": int, "step": int, "data": dict}
+_MOST_STEPS = 2**40
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,7 @@ class Checkpoint:
                 f"{path}: {path.stat().st_size} bytes; a checkpoint has at most {MAX_BYTES}"
             )
         tensors, card = unpack(path.read_bytes(), KEY, "checkpoint", str(path))
-        if not isinstance(card, dict) or not set(card) >= _WANTED:
-            raise ValueError(f"{path}: its card lacks some of {sorted(_WANTED)}")
-        if card["format_version"] != FORMAT_VERSION:
-            raise ValueError(
-                f"{path}: version {card['format_version']}; this gandetect reads {FORMAT_VERSION}"
-            )
+        _check_card(card, path)
         return cls(card, tensors)
 
     def check_model(self, name: str, config: Mapping[str, Any]) -> None:
@@ -76,6 +72,18 @@ class Checkpoint:
         if differ:
             told = ", ".join(f"{k}={theirs.get(k)!r} (not {wanted.get(k)!r})" for k in differ)
             raise ValueError(f"this checkpoint of {name!r} was made with {told}")
+
+
+def _check_card(card: Any, path: Path) -> None:
+    """Refuse a card that lacks something or has it of another kind."""
+    if not isinstance(card, dict) or card.get("format_version") != FORMAT_VERSION:
+        version = card.get("format_version") if isinstance(card, dict) else None
+        raise ValueError(f"{path}: version {version}; this gandetect reads {FORMAT_VERSION}")
+    for name, kind in _WANTED.items():
+        if type(card.get(name)) is not kind:
+            raise ValueError(f"{path}: its card lacks {name} as {kind.__name__}")
+    if not 0 <= card["step"] <= _MOST_STEPS:
+        raise ValueError(f"{path}: its card has step={card['step']}; want 0 to {_MOST_STEPS}")
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -29,16 +29,16 @@ class _PhaseTerms(nn.Module):
 
 
 class Parallel:
-    """The processes that train together: one, unless torchrun says otherwise.
+    """The processes that train together, on devices of one kind: one, unless torchrun says more.
 
     `rank`: this process's number; `size`: how many there are.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
         self.size = int(os.environ.get("WORLD_SIZE", "1"))
         self.rank = int(os.environ.get("RANK", "0"))
         if self.size > 1 and not torch.distributed.is_initialized():
-            backend = "nccl" if torch.cuda.is_available() else "gloo"
+            backend = "nccl" if device.type == "cuda" else "gloo"
             torch.distributed.init_process_group(backend)
 
     @property

@@ -146,6 +146,8 @@ class AdversarialModel(GenerativeModel):
     def __init__(self, config: AdversarialConfig) -> None:
         super().__init__(config)
         self.generator, self.discriminator = self.build(config)
+        # Convolutions follow their weight's layout; so they take two thirds of the time on a CPU.
+        self.discriminator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.spectral == "discriminator":
             self.spectral_discriminator = SpectralDiscriminator(config.size)
         if config.spectral == "loss":
@@ -241,5 +243,7 @@ class AdversarialModel(GenerativeModel):
         return torch.randn(count, self.config.latent, generator=rng)
 
     def draw(self, latents: Tensor, **conditions: Any) -> Tensor:
+        if conditions:
+            raise ValueError(f"{self.name} has no conditions; {sorted(conditions)} given")
         images: Tensor = self.generator(latents)
         return images

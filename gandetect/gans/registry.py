@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from gandetect.gans.config import Config
 from gandetect.ops.conventions import member
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from gandetect.gans.model import GenerativeModel
 
 # name: module.Class, imported when it is asked for.
@@ -53,7 +56,24 @@ def load_model(path: str | Path) -> GenerativeModel:
     if card["model"] not in MODELS:
         raise ValueError(f"{path}: holds a {card['model']!r}; known are {tuple(MODELS)}")
     kind = model_class(card["model"])
-    model = kind(kind.Configuration.from_dict(card["config"]))
-    restore_module(model, checkpoint.part("average"), "running average")
+    config, tensors = kind.Configuration.from_dict(card["config"]), checkpoint.part("average")
+    _check_size(kind, config, tensors, path)
+    model = kind(config)
+    restore_module(model, tensors, "running average")
     model.at_step(int(card["step"]))
     return model.eval().requires_grad_(False)
+
+
+def _check_size(
+    kind: type[GenerativeModel], config: Config, tensors: Mapping[str, Tensor], path: Path
+) -> None:
+    """Refuse a file whose configuration asks for more memory than its tensors take."""
+    import torch
+
+    with torch.device("meta"):
+        wanted = kind(config).state_dict()
+    asked, there = (sum(t.numel() for t in part.values()) for part in (wanted, tensors))
+    if asked != there:
+        raise ValueError(
+            f"{path}: what it holds does not fit its configuration: {there} weights, not {asked}"
+        )

@@ -9,9 +9,9 @@ TensorBoard's event files where that package is installed, and `samples/`. Calli
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import threading
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,10 +105,10 @@ def _run_first(
             while trainer.step < total:
                 with _whole_iteration():
                     terms = trainer.iterate()
-                watch.check(trainer.step, terms)
-                logs.add(terms)
-                if progress:
-                    progress(_told(trainer.model, terms), trainer.step, total)
+                    watch.check(trainer.step, terms)
+                    logs.add(terms)
+                    if progress:
+                        progress(_told(trainer.model, terms), trainer.step, total)
                 if trainer.step % settings.log_every == 0:
                     logs.write(trainer.step, watch.warnings())
                 at_end = trainer.step == total
@@ -176,7 +176,7 @@ class Trainer:
             raise ValueError(f"precision={settings.precision!r} given; choose from {PRECISIONS}")
         self.data, self.seed, self.settings, self.step = data, seed, settings, 0
         self.device = torch.device(settings.device)
-        self.parallel = Parallel()
+        self.parallel = Parallel(self.device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model = model_class(name)(config).to(self.device)
@@ -319,5 +319,6 @@ class Trainer:
 
 
 def as_input(values: Tensor) -> Tensor:
-    """uint8 0..255 as float32 in -1..1; anything else as it is."""
-    return values.float() / 127.5 - 1 if values.dtype == torch.uint8 else values
+    """uint8 images (N, C, H, W), 0..255, as float32 in -1..1; anything else as it is."""
+    is_image = values.dtype == torch.uint8 and values.dim() == 4
+    return values.float() / 127.5 - 1 if is_image else values

@@ -2,6 +2,7 @@
 
 The layers take the arguments and the checkpoints of torch's and end with an activation. `fuse`
 copies a trained generator for inference: batch norms folded, activations fused, weights packed.
+`SpectralLoss` and `SpectralDiscriminator` train generators for the spectrum of what they make.
 """
 
 from .fusion import fuse, fusion_report
@@ -14,6 +15,7 @@ from .layers import (
     UpsampleConv2d,
 )
 from .prepacked import PrepackedConvTranspose2d, PrepackedUpsampleConv2d
+from .spectral import SpectralDiscriminator, SpectralLoss
 
 __all__ = [
     "BedOfNails",
@@ -23,6 +25,8 @@ __all__ = [
     "PixelShuffleConv2d",
     "PrepackedConvTranspose2d",
     "PrepackedUpsampleConv2d",
+    "SpectralDiscriminator",
+    "SpectralLoss",
     "UpsampleConv2d",
     "fuse",
     "fusion_report",

@@ -30,21 +30,21 @@ def rounding_power(height: int, width: int) -> float:
     return height * width / (12 * 255**2)
 
 
-def mean_log_profiles(
+def log_mean_profiles(
     images: Tensor,
     projections: Sequence[str] = ("azimuthal",),
     *,
     channels: str = "grey",
     floor: float | None = None,
 ) -> list[Tensor]:
-    """Mean over the images of ln(mean power + floor) at each radius, row or column.
+    """ln(mean power of all images + floor) at each radius, row or column.
 
     One (1, K) for each of `projections` (as in `ops.spectral_profile`), (C, K) with
     `channels="each"`. `images`: (N, 1 or 3, S, S) in -1..1. `floor`: None is `rounding_power`.
     """
     faintest = rounding_power(*images.shape[-2:]) if floor is None else floor
     found = _profiles(images, "centered", projections, channels)
-    return [torch.log(one + faintest).mean(dim=0) for one in found]
+    return [torch.log(one.mean(dim=0) + faintest) for one in found]
 
 
 def spectral_l1(generated: Tensor, real: Tensor) -> Tensor:
@@ -65,8 +65,8 @@ class SpectralLoss(nn.Module):
     ========  ===================================================================================
     form      loss
     ========  ===================================================================================
-    log       ``mean_k (g_k - r_k)²``, g and r the means over generated and real images of
-              ``ln(A_k + floor)``, A_k the mean power at radius k. Smooth; 0 for equal batches
+    log       ``mean_k (g_k - r_k)²`` with ``g_k, r_k = ln(A_k + floor)``, A_k the mean power at
+              radius k over the batch of generated or of real images. Smooth; 0 for equal batches
     durall    ``-mean_k [a_k ln b_k + (1 - a_k) ln(1 - b_k)]``, the mean over generated images:
               a is the mean profile of the real images, b that of one generated, both scaled by
               their own minimum and maximum into 0..1 (Durall et al. 2020, as their paper states
@@ -121,7 +121,7 @@ class SpectralLoss(nn.Module):
 
     def _squares(self, generated: Tensor, real: Tensor) -> Tensor:
         g, r = (
-            mean_log_profiles(images, self.projections, channels=self.channels, floor=self.floor)
+            log_mean_profiles(images, self.projections, channels=self.channels, floor=self.floor)
             for images in (generated, real)
         )
         squares = [(one - other).square().mean() for one, other in zip(g, r, strict=True)]

@@ -78,6 +78,15 @@ def test_nothing_is_enlarged_and_the_least_factor_holds(tmp_path):
         patches(tmp_path, 64, per_photograph=1, least_factor=2)
 
 
+def test_photographs_of_one_size_are_cut_at_places_of_their_own(tmp_path):
+    ramp(256, 200).save(tmp_path / "a.png")
+    other = ramp(256, 200)
+    other.putpixel((0, 0), (1, 1, 1))
+    other.save(tmp_path / "b.png")
+    images = patches(tmp_path, 32, per_photograph=4).images
+    assert not torch.equal(images[:4], images[4:])
+
+
 def test_what_cannot_be_cut_is_refused(tmp_path):
     photographs(tmp_path)
     for wrong in ({"share": (0.5, 0.2)}, {"share": (0, 1)}, {"least_factor": 0.5}, {"size": 0}):

@@ -85,21 +85,6 @@ def test_the_penalty_of_wgan_gp_has():
     assert values[0] != values[1]
 
 
-@pytest.mark.parametrize("name", ["wgan-gp", "dragan"])
-def test_the_penalty_draws_the_slope_to_one(name):
-    """Trained by the penalty alone, the norm of the gradient comes to 1."""
-    model, real, generated = smoke(name), torch.rand(8, 3, 32, 32), torch.rand(8, 3, 32, 32)
-    optimizer = torch.optim.Adam(model.discriminator.parameters(), 1e-2)
-    values = []
-    for _ in range(50):
-        penalty = model.penalty(real, generated, {"images": real})
-        optimizer.zero_grad()
-        penalty.backward()
-        optimizer.step()
-        values.append(penalty.item())
-    assert values[-1] < 0.1 * values[0]
-
-
 def test_the_settings_of_the_paper_are_a_preset():
     paper = preset("wgan-gp", "paper")
     assert (paper.d_steps, paper.rate, paper.betas) == (5, 1e-4, (0.0, 0.9))

@@ -61,15 +61,19 @@ def test_a_stray_point_reaches_no_mode():
 
 def test_perceptrons_learn_where_the_ring_is():
     config = GANConfig(
-        size=1, channels=2, latent=8, widths=(64, 64), dropout=0.0, batch=64, steps=150, rate=1e-3
+        size=1,
+        channels=2,
+        latent=8,
+        widths=(64, 64),
+        dropout=0.0,
+        loss="least_squares",
+        rate=2e-3,
+        batch=128,
+        ema=0.9,
     )
-    trainer = Trainer("gan", config, Ring())
-
-    def radius():
-        with torch.no_grad():
-            return trainer.model.draw(trainer.model.latents(500)).flatten(1).norm(dim=1).mean()
-
-    before = abs(radius() - RADIUS)
-    for _ in range(config.steps):
+    trainer = Trainer("gan", config, Ring(), seed=1)
+    for _ in range(400):
         trainer.iterate()
-    assert abs(radius() - RADIUS) < 0.5 * before
+    model = trainer.averaged()
+    radii = model.draw(model.latents(500)).flatten(1).norm(dim=1)
+    assert ((radii - RADIUS).abs() < 0.2).float().mean() > 0.8

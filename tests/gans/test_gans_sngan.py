@@ -53,6 +53,20 @@ def test_the_first_down_block_has_no_relu_before_it():
     assert block.residual[0].out_channels == 6
 
 
+@pytest.mark.parametrize(
+    "block", [UpBlock(32, 16, "nearest", 0), DownBlock(32, 16, halve=True, is_first=False)]
+)
+def test_residuals_start_twice_as_strong_as_shortcuts(block):
+    """Uniform weights with a variance of 2 gain² / (inputs + outputs), gain² 2 and 1."""
+    for branch, gain in ((block.residual, 2**0.5), (block.shortcut, 1)):
+        for layer in branch.modules():
+            if isinstance(layer, nn.Conv2d):
+                ends = (layer.in_channels + layer.out_channels) * layer.kernel_size[0] ** 2
+                bound = gain * (6 / ends) ** 0.5
+                assert 0.97 * bound < layer.weight.abs().max() <= bound
+                assert layer.bias is None or layer.bias.eq(0).all()
+
+
 def test_features_are_summed_over_pixels():
     model = SNGAN(SMOKE).eval()
     images = torch.randn(2, 3, 32, 32)
@@ -64,9 +78,10 @@ def test_features_are_summed_over_pixels():
 
 
 def test_shapes_of_run():
-    model = SNGAN(SNGANConfig())
+    model = SNGAN(preset("sngan"))
     assert model.draw(model.latents(2)).shape == (2, 3, 64, 64)
-    assert model.discriminator.blocks(torch.zeros(1, 3, 64, 64)).shape == (1, 128, 2, 2)
+    features = model.discriminator.blocks(torch.zeros(1, 3, 64, 64))
+    assert features.shape == (1, model.config.d_widths[-1], 2, 2)
 
 
 @pytest.mark.parametrize("up", UP)

@@ -1,0 +1,424 @@
+"""`gandetect train`: a generative model from folders of images."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from gandetect.cli._common import on_terminal, printable
+from gandetect.cli.screen import INTERRUPTED
+
+if TYPE_CHECKING:
+    from gandetect.gans import Config, Images
+
+# (what, done, total)
+Progress = Callable[[str, int, int], None]
+
+# Named here as well as in `gandetect.gans`, so that --help imports no torch.
+UP = ("nearest", "bilinear", "bicubic", "bed_of_nails", "pixel_shuffle", "conv_transpose")
+LOSSES = ("saturating", "nonsaturating", "least_squares", "wasserstein", "hinge")
+SPECTRAL = ("none", "loss", "discriminator")
+PRECISIONS = ("float32", "bfloat16")
+DIGITS = "data/digits"
+# Options that are fields of the configuration under the same name.
+_FIELDS = ("size", "up", "up_last", "batch", "steps", "loss", "spectral", "spectral_weight")
+_SECONDS_BETWEEN_LINES = 60.0
+
+EPILOG = """\b
+Examples:
+  gandetect train dcgan --data PHOTOS/ --crops 64 --out runs/dcgan
+  gandetect train sngan --data PHOTOS/ --crops 64 --up bicubic --out runs/bicubic
+  gandetect train sngan --data FLOWERS/ --labels --out runs/flowers    (a folder for each class)
+  gandetect train dcgan --data PHOTOS/ --spectral loss --spectral-weight 2 --out runs/spectral
+  gandetect train dcgan --digits --preset smoke --out runs/digits      (recipes/digits.py)
+  gandetect train dcgan --data PHOTOS/ --set rate=1e-4 --set widths=128,64,32,16 --out runs/small
+  torchrun --nproc-per-node 2 -m gandetect train dcgan --data PHOTOS/ --out runs/two
+  tensorboard --logdir runs                                            (to watch them)
+  gandetect generate runs/dcgan --count 1000 --out samples/
+
+\b
+Running the same command again goes on where it stopped, bit for bit; a larger --steps goes on
+from the end. A run is a folder: the checkpoint, log.jsonl, and a sheet of samples now and then.
+--preset run trains 64 pixels on one processor in well under an hour, smoke 32 pixels in seconds.
+
+\b
+Exit codes: 0 done, 1 done but some images could not be used, 2 bad usage, 3 nothing was trained
+(no usable images, another run in the folder, a loss that is no number any more), 130 stopped by
+Ctrl-C with a checkpoint left.
+"""
+
+
+def _list(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    """Print every model with what it is, and end the program."""
+    if not wanted:
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    from gandetect.gans import MODELS, model_class
+
+    table = Table("model", "presets", "source", box=None, pad_edge=False, header_style="bold")
+    for name in MODELS:
+        kind = model_class(name)
+        presets = [f"{which} {one.size} px" for which, one in kind.presets.items()]
+        table.add_row(name, "\n".join(presets), kind.source)
+    Console().print(table)
+    ctx.exit()
+
+
+@click.command(
+    "train",
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
+@click.argument("model")
+@click.option(
+    "--list",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list,
+    help="Show every model and where it is from.",
+)
+@click.option(
+    "--data",
+    metavar="FOLDER",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False),
+    help="Images to learn from; may be given several times.",
+)
+@click.option(
+    "--out",
+    metavar="RUN",
+    required=True,
+    type=click.Path(file_okay=False),
+    help="Folder of the run; one that is there goes on.",
+)
+@click.option(
+    "--crops",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Cut N random squares of each photograph.  [default: its middle square alone]",
+)
+@click.option("--labels", is_flag=True, help="Each folder in --data is a class to learn.")
+@click.option("--digits", is_flag=True, help=f"--data is of recipes/digits.py, or {DIGITS}.")
+@click.option("--grey", is_flag=True, help="Learn from brightness alone.")
+@click.option(
+    "--source",
+    default="",
+    show_default=False,
+    help="Where the images are from, for the run's card.",
+)
+@click.option("--licence", default="", show_default=False, help="Of the images, for the card.")
+@click.option(
+    "--cache",
+    metavar="FOLDER",
+    type=click.Path(file_okay=False),
+    help="Keep the cut images in a file there, instead of in memory.",
+)
+@click.option(
+    "--preset", metavar="NAME", default="run", help="run, smoke, or what --list shows besides."
+)
+@click.option("--up", type=click.Choice(UP), help="How the generator up-samples.")
+@click.option("--up-last", type=click.Choice(UP), help="Its last up-sampling, where it differs.")
+@click.option("--size", metavar="PIXELS", type=click.IntRange(min=1), help="Side of the images.")
+@click.option("--batch", metavar="N", type=click.IntRange(min=1), help="Images of a batch.")
+@click.option("--steps", metavar="N", type=click.IntRange(min=1), help="Iterations in all.")
+@click.option("--loss", type=click.Choice(LOSSES), help="Of both players.")
+@click.option(
+    "--spectral",
+    type=click.Choice(SPECTRAL),
+    help="A spectral term of the generator's loss, or a second, spectral adversary.",
+)
+@click.option("--spectral-weight", metavar="WEIGHT", type=click.FloatRange(min=0))
+@click.option(
+    "--set",
+    "settings",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="Any other field of the model's configuration; may be repeated.",
+)
+@click.option("--seed", default=0, type=click.IntRange(min=0), help="Of weights, crops and draws.")
+@click.option("--precision", default="float32", type=click.Choice(PRECISIONS))
+@click.option(
+    "--device", metavar="DEVICE", help="cpu, cuda or cuda:N.  [default: cuda where there is one]"
+)
+@click.option(
+    "--save-every",
+    metavar="N",
+    default=500,
+    type=click.IntRange(min=1),
+    help="Iterations between checkpoints.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no text.")
+def command(model: str, **options: Any) -> None:
+    """Train the generative model MODEL on images, or go on with a run.
+
+    Every generator takes each of the six up-samplings, and two runs with the same seed and data
+    differ in nothing but what you change: they see the same images and latents in the same order.
+    The run's card says on what it was trained. `gandetect train --list` shows the models.
+    """
+    is_first = os.environ.get("RANK", "0") == "0"
+    # Under torchrun one process speaks for all.
+    options["quiet"] = options["quiet"] or not is_first
+    options["as_json"] = options["as_json"] and is_first
+    config = _config(model, options)
+    options["device"] = device_of(options["device"])
+    import torch
+
+    from gandetect.media.quiet import quiet_decoders
+
+    quiet_decoders()
+    reached, begun = Reached(), time.monotonic()
+    try:
+        with training_bar(options["quiet"]) as progress:
+            data = _data(options, config, progress)
+            config = _with_classes(config, data)
+            _train(model, config, data, options, reached.before(progress))
+    except KeyboardInterrupt:
+        if is_first:
+            _say(_interrupted(reached.step, options["out"]))
+        sys.exit(INTERRUPTED)
+    except torch.OutOfMemoryError as error:
+        _refuse(f"the device's memory is too small; take a smaller --batch ({error})", options)
+    except (ValueError, OSError) as error:
+        _refuse(str(error), options)
+    if not is_first:
+        return
+    result = _result(model, config, data, options, time.monotonic() - begun)
+    click.echo(json.dumps(result)) if options["as_json"] else _print(result, options["quiet"])
+    sys.exit(1 if data.failed else 0)
+
+
+def _config(model: str, options: dict[str, Any]) -> Config:
+    """The preset with what the options change; a usage error where that cannot be."""
+    from gandetect.gans import preset
+
+    try:
+        base = preset(model, options["preset"])
+        changes = {key: options[key] for key in _FIELDS if options[key] is not None}
+        if options["grey"] or options["digits"]:
+            changes["channels"] = 1
+        changes |= dict(_setting(text, base) for text in options["settings"])
+        config = base.from_dict({**base.to_dict(), **changes})
+    except ValueError as error:
+        raise click.UsageError(printable(str(error))) from error
+    if config.channels not in (1, 3):
+        raise click.UsageError(f"channels={config.channels} given; images have 1 (grey) or 3")
+    if not options["data"] and not options["digits"]:
+        raise click.UsageError("give --data FOLDER, or --digits")
+    if options["digits"] and (options["crops"] or len(options["data"]) > 1):
+        raise click.UsageError("--digits takes one --data and no --crops")
+    if options["crops"] and _wants_classes(config, options):
+        raise click.UsageError("--crops is for photographs without classes")
+    return config
+
+
+def _setting(text: str, base: Config) -> tuple[str, Any]:
+    """NAME=VALUE as a field's name and a value of its kind."""
+    name, equals, value = text.partition("=")
+    names = [one.name for one in fields(base)]
+    if not equals or name not in names:
+        raise ValueError(f"--set {text}: want NAME=VALUE with one of {', '.join(names)}")
+    try:
+        return name, _of_kind(value, getattr(base, name))
+    except ValueError as error:
+        raise ValueError(f"--set {text}: want a value like {getattr(base, name)!r}") from error
+
+
+def _of_kind(value: str, default: Any) -> Any:
+    """`value` as what `default` is; tuples are written with commas."""
+    if isinstance(default, bool):
+        return {"true": True, "false": False}.get(value.lower(), value)
+    if isinstance(default, tuple):
+        return tuple(_of_kind(one, default[0]) for one in value.split(","))
+    if default is None:
+        return None if value.lower() == "none" else value
+    return type(default)(value)
+
+
+def device_of(asked: str | None) -> str:
+    """The device of this process; a usage error where there is no such one."""
+    import torch
+
+    if asked is not None and not re.fullmatch(r"cpu|cuda(:\d{1,3})?", asked):
+        raise click.UsageError(f"--device {asked!r} given; choose cpu, cuda or cuda:N")
+    found = torch.cuda.device_count()
+    device = asked or ("cuda" if found else "cpu")
+    if device == "cpu":
+        return device
+    # Under torchrun each process has a device of its own.
+    number = int(device.partition(":")[2] or os.environ.get("LOCAL_RANK", "0"))
+    if number >= found:
+        raise click.UsageError(f"--device {device}: this machine has {found} CUDA device(s)")
+    return f"cuda:{number}"
+
+
+def _wants_classes(config: Config, options: dict[str, Any]) -> bool:
+    return options["labels"] or getattr(config, "classes", 0) > 0
+
+
+def _data(options: dict[str, Any], config: Config, progress: Progress) -> Images:
+    """The images that the options ask for; with labels where classes are learned."""
+    from gandetect.gans.data import folder_images, patches
+    from gandetect.gans.digits import digits
+
+    classes = _wants_classes(config, options)
+    if options["digits"]:
+        found = digits((options["data"] or [DIGITS])[0], config.size)
+        return found if classes else found.without_labels()
+    common: dict[str, Any] = {
+        "grey": config.channels == 1,
+        "cache": options["cache"],
+        "progress": progress,
+        **{key: options[key] for key in ("source", "licence")},
+    }
+    if options["crops"]:
+        count, seed = options["crops"], options["seed"]
+        return patches(options["data"], config.size, per_photograph=count, seed=seed, **common)
+    return folder_images(options["data"], config.size, labels=classes, **common)
+
+
+def _with_classes(config: Config, data: Images) -> Config:
+    """`config` for as many classes as the data have; ValueError for a model without classes."""
+    if data.labels is None:
+        return config
+    return config.from_dict({**config.to_dict(), "classes": len(data.card()["classes"])})
+
+
+def _train(
+    model: str, config: Config, data: Images, options: dict[str, Any], progress: Progress
+) -> None:
+    from gandetect.gans import Settings, train
+
+    keys = ("precision", "device", "save_every")
+    settings = Settings(**{key: options[key] for key in keys})
+    if not options["quiet"]:
+        _say(f"{model}: {len(data)} images of {config.size} pixels, {config.steps} iterations")
+    out, seed = options["out"], options["seed"]
+    train(model, config, data, out, seed=seed, settings=settings, progress=progress)
+
+
+class Reached:
+    """Remembers the iteration that training has come to."""
+
+    def __init__(self) -> None:
+        self.step = 0
+
+    def before(self, progress: Progress) -> Progress:
+        """`progress` that is remembered here first."""
+
+        def update(what: str, done: int, total: int) -> None:
+            self.step = done
+            progress(what, done, total)
+
+        return update
+
+
+@contextlib.contextmanager
+def training_bar(quiet: bool) -> Iterator[Progress]:
+    """A bar with the losses, iterations per second and the time left; a line a minute where
+    standard error is no terminal."""
+    if quiet or not on_terminal():
+        yield _lines(quiet)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]:.3g}/s"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("starting", total=None, rate=0.0)
+
+        def update(what: str, done: int, total: int) -> None:
+            if total != bar.tasks[0].total:
+                # Another task, or one that goes on: its speed is not that of what was before.
+                bar.reset(task, total=total, completed=done)
+            rate = bar.tasks[0].finished_speed or bar.tasks[0].speed or 0.0
+            bar.update(task, description=what, completed=done, total=total, rate=rate)
+
+        yield update
+
+
+def _lines(quiet: bool) -> Progress:
+    """Progress as lines, for logs of machines."""
+    said = time.monotonic()
+
+    def update(what: str, done: int, total: int) -> None:
+        nonlocal said
+        if not quiet and time.monotonic() - said >= _SECONDS_BETWEEN_LINES:
+            said = time.monotonic()
+            _say(f"{what}: {done} of {total}")
+
+    return update
+
+
+def _say(text: str) -> None:
+    click.echo(printable(text), err=True)
+
+
+def _interrupted(step: int, out: str) -> str:
+    if step == 0:
+        return "interrupted before an iteration was done"
+    return f"interrupted after iteration {step}; {out} has it: run the same command again to go on"
+
+
+def _refuse(reason: str, options: dict[str, Any]) -> NoReturn:
+    if options["as_json"]:
+        click.echo(json.dumps({"error": reason}))
+    _say(f"Error: {reason}")
+    sys.exit(3)
+
+
+def _result(
+    model: str, config: Config, data: Images, options: dict[str, Any], seconds: float
+) -> dict[str, Any]:
+    from gandetect.gans.checkpoints import NAME
+    from gandetect.gans.logs import read_log
+
+    path = Path(options["out"]) / NAME
+    last: dict[str, Any] = {}
+    for line in read_log(options["out"]):
+        last |= line
+    return {
+        "model": model,
+        "run": options["out"],
+        "checkpoint": str(path),
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "steps": config.steps,
+        "seed": options["seed"],
+        "config": config.to_dict(),
+        "data": data.card(),
+        "failed": data.failed,
+        "last": last,
+        "seconds": round(seconds, 3),
+    }
+
+
+def _print(result: dict[str, Any], quiet: bool) -> None:
+    for path, reason in result["failed"].items():
+        _say(f"not used: {path}: {reason}")
+    if quiet:
+        return
+    for warning in result["last"].get("warnings", []):
+        _say(f"look at this: {warning}")
+    _say(f"trained: {result['checkpoint']}, {result['steps']} iterations")
+    _say(f"draw images:  gandetect generate {result['run']} --count 1000 --out samples/")

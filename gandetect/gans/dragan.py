@@ -1,0 +1,35 @@
+"""DRAGAN (Kodali et al. 2017): the gradient is held at norm 1 around the real images alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from gandetect.gans.dcgan import DCGAN, PenaltyConfig
+from gandetect.gans.losses import dragan_penalty
+from gandetect.gans.model import Batch
+
+
+@dataclass(frozen=True)
+class DRAGANConfig(PenaltyConfig):
+    """`PenaltyConfig` with the non-saturating loss."""
+
+
+class DRAGAN(DCGAN):
+    name = "dragan"
+    source = (
+        "Kodali et al., 2017; networks, settings and the uniform noise of the penalty as in "
+        "github.com/LynnHo/DCGAN-LSGAN-WGAN-GP-DRAGAN-Pytorch, with d 32 in the place of 64; the "
+        "paper perturbs with Gaussian noise"
+    )
+    Configuration = DRAGANConfig
+    presets: ClassVar = {
+        "run": DRAGANConfig(),
+        "smoke": DRAGANConfig(size=32, latent=32, widths=(32, 16, 8), batch=16, steps=60, ema=0.9),
+    }
+    config: DRAGANConfig
+
+    def penalty(self, real: Tensor, generated: Tensor, batch: Batch) -> Tensor:
+        return self.config.penalty_weight * dragan_penalty(self.discriminator, real)
