@@ -40,6 +40,9 @@ class DCGANConfig(AdversarialConfig):
 
     latent: int = 100
     up: str = "conv_transpose"
+    batch: int = 32
+    steps: int = 3000
+    ema: float = 0.99
     widths: tuple[int, ...] = (256, 128, 64, 32)
     last_convs: int = 0
     last_kernel: int = 5

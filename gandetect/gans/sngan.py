@@ -40,14 +40,14 @@ class SNGANConfig(AdversarialConfig):
 
     latent: int = 128
     batch: int = 32
-    steps: int = 4000
+    steps: int = 3000
     ema: float = 0.99
     rate: float = 5e-4
     loss: str = "hinge"
     betas: tuple[float, float] = (0.5, 0.999)
-    d_steps: int = 1
+    d_steps: int = 2
     widths: tuple[int, ...] = (96, 64, 32, 16, 16)
-    d_widths: tuple[int, ...] = (16, 16, 32, 64, 96)
+    d_widths: tuple[int, ...] = (32, 32, 64, 128, 128)
     d_downs: int = 5
     classes: int = 0
     decay: bool = True
@@ -222,8 +222,8 @@ class SNGAN(AdversarialModel):
     source = (
         "Miyato et al., 2018, and Miyato and Koyama, 2018, after "
         "github.com/pfnet-research/sngan_projection, whose up-sampling is `nearest`; widths of "
-        "`run` are about a tenth of its 1024 to 64; one discriminator step for its 5, Adam 5e-4 "
-        "(.5, .999) for its 2e-4 (0, .9) and a batch of 32 for 64, with which 4,000 iterations "
+        "`run` are about a tenth of its 1024 to 64; two discriminator steps for its 5, Adam 5e-4 "
+        "(.5, .999) for its 2e-4 (0, .9) and a batch of 32 for 64, with which 3,000 iterations "
         "learn more; generated images have the labels of the batch, not uniform ones"
     )
     Configuration = SNGANConfig

@@ -109,9 +109,9 @@ def _run_first(
                     logs.add(terms)
                     if progress:
                         progress(_told(trainer.model, terms), trainer.step, total)
-                if trainer.step % settings.log_every == 0:
-                    logs.write(trainer.step, watch.warnings())
                 at_end = trainer.step == total
+                if at_end or trainer.step % settings.log_every == 0:
+                    logs.write(trainer.step, watch.warnings())
                 if at_end or trainer.step % settings.sample_every == 0:
                     _show(trainer, folder, logs, watch)
                 if at_end or trainer.step % settings.save_every == 0:
