@@ -1,0 +1,213 @@
+"""The report of `gandetect experiment upsampling`: one page that refers to nothing outside itself,
+its figures as files, and its tables for the documents.
+
+It shows what the experiment stored in its folder and computes nothing. What would mislead comes
+first: a failed leak audit, generators that have learned nothing, a run too small to say anything.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.colors import LinearSegmentedColormap, to_hex
+
+from gandetect.report.evaluation import _DARK_TEXT, _HEAT, _LIGHT_TEXT, _is_dark
+from gandetect.report.html import page, visible_name, write_page, write_whole
+from gandetect.report.upsampling_figures import Gallery, gallery
+from gandetect.report.upsampling_generators import leaks_of, made_by, not_learned
+from gandetect.report.upsampling_sections import sections
+from gandetect.report.upsampling_tables import (
+    AUC,
+    SHARE,
+    Matrix,
+    Results,
+    Section,
+    Table,
+    estimate,
+    interval,
+    names_of,
+    value_of,
+)
+from gandetect.report.upsampling_words import Answer, answers
+from gandetect.screen.store import StoreError
+
+RESULTS, PAGE, FIGURES = "results.json", "report.html", "figures"
+FORMAT_VERSION = 1
+_SMOKE = "smoke"
+_NAME_LETTERS = 80
+# Where each scale begins, and its colors from there to one.
+_SCALES = {
+    AUC: (0.5, _HEAT),
+    SHARE: (0.0, LinearSegmentedColormap.from_list("share", ["#eef2f6", "#2f74b5"])),
+}
+
+
+def write_report(folder: str | os.PathLike[str]) -> Path:
+    """Write FOLDER/report.html and FOLDER/figures/*.png of the experiment in `folder`.
+
+    Returns the page's path. Stages that have not been run are named as such. Raises ValueError
+    where the folder holds no results that this version can read, StoreError where the disk refuses.
+    """
+    folder = Path(folder)
+    results = read_results(folder)
+    found = sections(results)
+    pictures = gallery(results, folder, found)
+    _write_figures(pictures, folder / FIGURES)
+    write_page(report_page(results, found, pictures), folder / PAGE)
+    return folder / PAGE
+
+
+def read_results(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """What the experiment in `folder` stored; raises ValueError where that cannot be read."""
+    path = Path(folder) / RESULTS
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{path}: no results to report ({error}); run gandetect experiment upsampling"
+        ) from error
+    known = isinstance(results, dict) and results.get("experiment") == "upsampling"
+    if not known or results.get("format_version") != FORMAT_VERSION:
+        raise ValueError(
+            f"{path}: want the results of the up-sampling experiment, format_version "
+            f"{FORMAT_VERSION}; run gandetect experiment upsampling again"
+        )
+    return results
+
+
+def report_page(results: Results, found: Sequence[Section], pictures: Gallery) -> str:
+    """The page of the sections `found` as text, every name in it escaped."""
+    return page(
+        "upsampling.html",
+        results=results,
+        warnings=list(_warnings(results)),
+        answers=answers(results),
+        sections=found,
+        pictures=pictures,
+        plain=names_of(results, "plain"),
+        made_by=made_by(results),
+        cell=_cell,
+    )
+
+
+def tables_markdown(results: Results) -> str:
+    """Answers and every table of `results` (see `read_results`) as Markdown, for documents."""
+    parts = [f"**Mind:** {_text(warning)}" for warning in _warnings(results)]
+    for answer in answers(results):
+        parts += _answer_markdown(answer)
+    for section in sections(results):
+        parts += _section_markdown(section)
+    parts += ["## How it was made", _table_markdown(made_by(results))]
+    return "\n\n".join(parts) + "\n"
+
+
+def _warnings(results: Results) -> Iterable[str]:
+    """What would mislead a reader who did not know it."""
+    if results.get("preset") == _SMOKE:
+        yield (
+            "This is a smoke run: it shows that every stage works. It trains for minutes and tests "
+            "on few images, so none of its figures says anything about up-samplers."
+        )
+    ended = [one["name"] for one in results.get("generators") or [] if one.get("failed")]
+    leaking, failed = leaks_of(results), not_learned(results)
+    if ended:
+        yield f"The training of {', '.join(ended)} failed: no table has it."
+    if leaking:
+        yield (
+            f"The files of {', '.join(leaking)} give the class away: what is detected there may be "
+            "the files and not their making."
+        )
+    if failed:
+        yield (
+            f"{', '.join(failed)} learned too little to stand for a generator: detecting what has "
+            "learned nothing is easy and proves nothing."
+        )
+
+
+def _answer_markdown(answer: Answer) -> Iterable[str]:
+    yield f"## {_text(answer.question)}"
+    yield _text(answer.text)
+    if answer.findings:
+        lines = [f"- {_text(one.text)} ([table](#{one.section}))" for one in answer.findings]
+        yield "\n".join(lines)
+    if answer.rule:
+        yield f"How the verdict follows: {_text(answer.rule)}"
+    if answer.evidence.rows:
+        yield _table_markdown(answer.evidence)
+
+
+def _section_markdown(section: Section) -> Iterable[str]:
+    yield f'<a id="{section.key}"></a>'
+    yield f"## {_text(section.title)}"
+    if section.missing:
+        yield f"Not shown: {_text(section.missing)}."
+    if section.lead:
+        yield _text(section.lead)
+    if section.words:
+        yield "\n".join(f"- {_text(words)}" for words in section.words)
+    yield from (_table_markdown(table) for table in section.unfolded)
+    if section.folded:
+        yield f"<details><summary>More tables, {len(section.folded)}</summary>"
+        yield from map(_table_markdown, section.folded)
+        yield "</details>"
+
+
+def _table_markdown(table: Table) -> str:
+    """The table under its title."""
+    rules = ["---" if i < table.labels else "---:" for i in range(len(table.head))]
+    lines = [_row(map(_text, table.head)), _row(rules)]
+    lines += [_row(map(_text, row)) for row in table.rows]
+    return f"**{_text(table.title)}**\n\n" + "\n".join(lines)
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _text(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return re.sub(r"([\\`*<>|&$~]|(?<!\w)_|_(?!\w)|\](?=\())", r"\\\1", visible_name(text))
+
+
+def _cell(matrix: Matrix, row: str, column: str) -> dict[str, str]:
+    """A cell of a heat map: value and interval, both with what they are of as title, and colors."""
+    figure = matrix.cells.get((row, column))
+    value = value_of(figure)
+    title = f"{row}, {column}: {estimate(figure)}"
+    if value is None:
+        return {"value": estimate(None), "interval": "", "title": title, "style": ""}
+    low, colors = _SCALES[matrix.scale]
+    color = colors(min(max((value - low) / (1 - low), 0.0), 1.0))
+    ink = _LIGHT_TEXT if _is_dark(color) else _DARK_TEXT
+    style = f"background: {to_hex(color)}; color: {ink}"
+    return {
+        "value": estimate(value),
+        "interval": interval(figure),
+        "title": title,
+        "style": style,
+    }
+
+
+def _write_figures(pictures: Gallery, folder: Path) -> None:
+    """Every figure as a PNG, under a name made of its key."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{folder}: {error.strerror or error}") from error
+    files = pictures.files()
+    for name, png in zip(file_names(files), files.values(), strict=True):
+        write_whole(png, folder / name)
+
+
+def file_names(keys: Iterable[str]) -> list[str]:
+    """For each key a file name, of what is safe of it, and numbered where another has the same."""
+    names: list[str] = []
+    for key in keys:
+        stem = re.sub(r"[^\w.-]+", "-", key).strip("-.")[:_NAME_LETTERS] or "figure"
+        names.append(f"{stem}.png" if f"{stem}.png" not in names else f"{stem}-{len(names)}.png")
+    return names
