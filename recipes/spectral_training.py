@@ -34,7 +34,7 @@ from gandetect.experiments.cloaking import cloaking
 from gandetect.gans import PRESETS, Images, preset, sample, train
 from gandetect.gans.config import Config
 from gandetect.gans.data import patches
-from gandetect.gans.distances import Distances, baselines, distances
+from gandetect.gans.distances import Distances, baselines, distances, learned_something
 from gandetect.gans.sampling import save_grid
 from gandetect.gans.training import as_input
 from gandetect.nn.spectral import spectral_l1
@@ -143,7 +143,14 @@ def trained_row(
     drawn = sample(model, count, seed=seed + 1)
     save_grid(drawn[:_SHOWN], runs / f"{name}.png")
     generated = Images(drawn, {}, sources=[f"drawn {number}" for number in range(count)])
-    return {"config": config.to_dict(), **measures(generated, measured_on, seed)}
+    learned = learned_something(
+        drawn, measured_on.images[_spread(len(measured_on), count)], seed=seed
+    )
+    return {
+        "config": config.to_dict(),
+        "learned": bool(learned),
+        **measures(generated, measured_on, seed),
+    }
 
 
 def real_row(trained_on: Images, measured_on: Images, count: int, seed: int) -> dict[str, Any]:
@@ -225,11 +232,12 @@ def write(path: Path, settings: Mapping[str, Any], rows: Mapping[str, Any]) -> N
 
 def shown(row: Mapping[str, Any]) -> str:
     """A row in a line."""
-    of = row["distances"]
+    of, cloak = row["distances"], row["cloaking"]
     return (
-        f"spectral L1 {row['spectral_l1']:.3f}, distance {of['frechet']:.2f}, mmd {of['mmd']:.3f} "
-        f"({of['mmd_error']:.3f}), CloakingScore {row['cloaking']['published']:.2f}, held out "
-        f"{row['cloaking']['held_out'][0]:.2f}, AUC {row['detector_auc'][0]:.3f}"
+        ("" if row["learned"] else "learned nothing; ")
+        + f"spectral L1 {row['spectral_l1']:.3f}, distance {of['frechet']:.2f}, "
+        f"mmd {of['mmd']:.3f} ({of['mmd_error']:.3f}), CloakingScore {cloak['published']:.2f}, "
+        f"held out {cloak['held_out'][0]:.2f}, AUC {row['detector_auc'][0]:.3f}"
     )
 
 

@@ -1,4 +1,4 @@
-"""`gandetect experiment`: published experiments, run again on data that the user has."""
+"""`gandetect experiment`: published experiments, run again on data that the user has; and ours."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gandetect.cli import experiment_upsampling
 from gandetect.cli._common import check_place, printable, require
 from gandetect.experiments.settings import SETTINGS
 
@@ -25,6 +26,7 @@ LISTED = "\n".join(f"  {setting.name:<19} {setting.title}" for setting in SETTIN
 GROUP_EPILOG = """\b
 Start with:
   gandetect experiment reproduce --setting faces-hq --real PHOTOS/ --generated FAKES/
+  gandetect experiment upsampling --data PHOTOS/ --out upsampling/ --preset smoke
 """
 
 EPILOG = f"""\b
@@ -50,11 +52,14 @@ measured (a wrong size of image, a class missing, too few samples).
 
 @click.group("experiment", epilog=GROUP_EPILOG, context_settings=CONTEXT)
 def command() -> None:
-    """Run published experiments again on your own data.
+    """Run published experiments again on your own data, or the project's own from scratch.
 
     The data sets of the papers may not be passed on: bring your own copy, or any other images of
     the same kind.
     """
+
+
+command.add_command(experiment_upsampling.command)
 
 
 @command.command("reproduce", epilog=EPILOG, context_settings=CONTEXT)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gandetect import ops
 from gandetect.detect.metrics import Estimate
+from gandetect.experiments.features import Array
 from gandetect.experiments.runner import reproduce
 from gandetect.experiments.samples import Samples
 from gandetect.experiments.settings import SETTINGS
@@ -55,7 +56,7 @@ def cloaking(
     if len(named) != len(generated) + len(real):
         raise ValueError(f"{len(named)} sources for {len(generated) + len(real)} images")
     samples = Samples(
-        np.concatenate([ops.spectral_profile(one, "jung").double().numpy() for one in images]),
+        np.concatenate([_profiles(one) for one in images]),
         np.repeat([0, 1], [len(one) for one in images]),
         np.array(named),
     )
@@ -64,3 +65,10 @@ def cloaking(
     if held_out.interval is None:
         raise ValueError(f"no images could be held out: {held_out.reason}")
     return Cloaking(float(rows["training"].values[0]), held_out.interval)
+
+
+def _profiles(images: Tensor) -> Array:
+    """Features (N, V) of images (N, C, S, S) uint8."""
+    found = ops.spectral_profile(images, _SETTING.features)
+    assert isinstance(found, Tensor)
+    return np.asarray(found.numpy(), np.float64)

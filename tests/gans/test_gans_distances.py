@@ -124,6 +124,20 @@ def test_mmd_is_the_mean_over_pairs():
     assert polynomial_mmd(a, b)[0] == pytest.approx(within_a + within_b - 2 * between)
 
 
+def test_the_standard_error_leaves_out_one_image_at_a_time():
+    rng = torch.Generator().manual_seed(0)
+    a = torch.randn(7, 4, generator=rng, dtype=torch.float64)
+    b = torch.randn(5, 4, generator=rng, dtype=torch.float64) + 0.5
+    variance = 0.0
+    for part, values in (
+        (a, [polynomial_mmd(torch.cat([a[:i], a[i + 1 :]]), b)[0] for i in range(7)]),
+        (b, [polynomial_mmd(a, torch.cat([b[:i], b[i + 1 :]]))[0] for i in range(5)]),
+    ):
+        count = len(part)
+        variance += (count - 1) * float(torch.tensor(values).double().var(correction=0))
+    assert polynomial_mmd(a, b)[1] == pytest.approx(variance**0.5, rel=1e-6)
+
+
 @pytest.mark.parametrize("shift", [0.0, 0.3])
 def test_the_standard_error_of_the_mmd_is_its_spread(shift):
     rng = torch.Generator().manual_seed(1)
