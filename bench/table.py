@@ -345,9 +345,9 @@ def gans() -> str:
     machine = report["machine"]
     header = ["training iteration of the `run` preset", "pixels", "ms per image", "torch's layers"]
     note = (
-        f"{machine['cpu']}, torch {machine['torch']}, {machine['date']}, {report['threads']} thread: "
-        "discriminator and generator steps of one iteration, divided by the batch; the last column "
-        "is the same model on torch's own layers. `bench/results/gans.json`."
+        f"{machine['cpu']}, torch {machine['torch']}, {machine['date']}, {report['threads']} "
+        "thread: discriminator and generator steps of one iteration, divided by the batch; the "
+        "last column is the same model on torch's own layers. `bench/results/gans.json`."
     )
     return f"{rows_of(header, rows)}\n\n{note}"
 

@@ -61,9 +61,7 @@ def test_an_edited_card_is_refused(saved):
 
 def test_an_unknown_format_version_is_refused(linear_model, saved):
     card = {**linear_model.card, "format_version": 99}
-    rewrite(
-        saved, {"card": card, "content_sha256": content_digest(linear_model.arrays, card)}
-    )
+    rewrite(saved, {"card": card, "content_sha256": content_digest(linear_model.arrays, card)})
     with pytest.raises(ValueError, match="format version 99"):
         Model.load(saved)
 
@@ -84,9 +82,7 @@ def test_a_convention_that_computes_otherwise_is_refused(saved, monkeypatch):
 def test_an_unknown_convention_is_refused(linear_model, saved):
     features = {**linear_model.card["features"], "convention": "somebody's"}
     card = {**linear_model.card, "features": features}
-    rewrite(
-        saved, {"card": card, "content_sha256": content_digest(linear_model.arrays, card)}
-    )
+    rewrite(saved, {"card": card, "content_sha256": content_digest(linear_model.arrays, card)})
     with pytest.raises(ValueError, match="convention"):
         Model.load(saved)
 
