@@ -59,20 +59,39 @@ def test_going_on_equals_not_having_stopped(photos, tmp_path):
     assert (tmp_path / "parts" / NAME).read_bytes() == whole
 
 
+# A suite that runs in the background inherits SIGINT ignored.
+LISTENING = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from gandetect.cli import main
+main()
+"""
+
+
+@pytest.fixture
+def listening():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_ctrl_c_leaves_a_whole_iteration_to_go_on_from(photos, tmp_path):
     arguments = ["dcgan", f"--data={photos}", *TINY]
     run = tmp_path / "parts"
     process = subprocess.Popen(
-        [sys.executable, "-m", "gandetect", "train", *arguments, f"--out={run}", "--steps=1000000"],
+        [sys.executable, "-c", LISTENING, "train", *arguments, f"--out={run}", "--steps=1000000"],
         stderr=subprocess.PIPE,
         text=True,
     )
     log = run / "log.jsonl"
-    while not log.exists() or not log.read_text():
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=120)
+    try:
+        while not log.exists() or not log.read_text():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert process.returncode == 130, told
     reached = int(re.search(r"interrupted after iteration (\d+)", told).group(1))
     assert Checkpoint.load(run / NAME).card["step"] == reached >= 50
@@ -81,6 +100,7 @@ def test_ctrl_c_leaves_a_whole_iteration_to_go_on_from(photos, tmp_path):
     assert (run / NAME).read_bytes() == (tmp_path / "whole" / NAME).read_bytes()
 
 
+@pytest.mark.usefixtures("listening")
 def test_ctrl_c_between_the_players_waits_for_the_second(photos, tmp_path, monkeypatch):
     taken = Trainer._take
 
