@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -75,9 +76,9 @@ def train(
 
     Returns the model with its running average in place, in eval mode. Under torchrun every process
     calls it, and gradients are averaged over them. Raises ValueError where the folder holds another
-    model, configuration, seed or data, `Diverged` where a loss or a gradient is no number any more
-    (the last checkpoint stays), and on what the system says of the disk. Ctrl-C leaves a checkpoint
-    of the iteration that was reached.
+    model, configuration, seed or data, or another training is at work there, `Diverged` where a
+    loss or a gradient is no number any more (the last checkpoint stays), and OSError as the disk
+    has it. Ctrl-C leaves a checkpoint of the iteration that was reached.
     """
     settings = settings or Settings()
     folder = Path(folder)
@@ -86,12 +87,27 @@ def train(
     if (folder / NAME).exists():
         trainer.restore(Checkpoint.load(folder / NAME))
     if trainer.parallel.is_first:
-        _run_first(trainer, folder, settings, progress)
+        with _alone_in(folder):
+            _run_first(trainer, folder, settings, progress)
     else:
         while trainer.step < config.steps:
             trainer.iterate()
     trainer.parallel.close()
     return trainer.averaged()
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Two runs in one folder would overwrite each other's checkpoints."""
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise ValueError(f"{folder}: another training is at work there") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _run_first(

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from filelock import FileLock
 from tiny_runs import tiny, tiny_images
 
 from gandetect.gans import load_model, sample, train
@@ -114,3 +115,11 @@ def test_the_running_average_is_what_samples_are_drawn_with(tmp_path):
     found = next(trainer.averaged().generator.parameters())
     torch.testing.assert_close(found, wanted)
     assert isinstance(trainer.averaged(), DCGAN)
+
+
+def test_two_trainings_in_one_folder_are_refused(tmp_path):
+    with FileLock(tmp_path / ".lock"), pytest.raises(ValueError, match="another training"):
+        train("dcgan", tiny(), tiny_images(), tmp_path)
+    train("dcgan", tiny(steps=2), tiny_images(), tmp_path)
+    with FileLock(tmp_path / ".lock").acquire(timeout=0):
+        pass
