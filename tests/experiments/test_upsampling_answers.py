@@ -89,8 +89,10 @@ def evidence(tmp_path_factory):
                        "clean_trained": {name: {} for name in scores}},
         "learning": {
             "curves": {
-                "svm-rbf/radial": {"points": {"16": point(0.7, 0.72), "100": point(0.8, 0.9)}},
-                "svm-rbf/projections": {"points": {"16": point(0.9, 0.921)}},
+                "svm-rbf/radial": {"points": {"16": point(0.7, 0.72)}},
+                "svm-rbf/projections": {
+                    "points": {"16": point(0.9, 0.921), "100": point(0.8, 0.9)}
+                },
             }
         },
     }  # fmt: skip
