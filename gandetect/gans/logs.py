@@ -15,8 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
+from gandetect.gans.sampling import grid
 from gandetect.tensorfile import write_whole
 
 NAME = "log.jsonl"
@@ -77,14 +79,7 @@ class Logs:
     def image(self, step: int, images: Tensor) -> None:
         """A grid of `images` (N, C, S, S) uint8 for TensorBoard."""
         if self._events is not None:
-            from gandetect.gans.sampling import grid
-
-            sheet = grid(images)
-            pixels = bytearray(sheet.tobytes())
-            import torch
-
-            array = torch.frombuffer(pixels, dtype=torch.uint8).view(sheet.height, sheet.width, 3)
-            self._events.add_image("samples", array, step, dataformats="HWC")
+            self._events.add_image("samples", np.asarray(grid(images)), step, dataformats="HWC")
 
 
 def read_log(folder: str | Path) -> list[dict[str, Any]]:

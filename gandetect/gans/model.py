@@ -15,9 +15,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from gandetect.gans.config import Config
+from gandetect.gans.config import SPECTRAL, Config
 from gandetect.gans.losses import LOSSES, AdversarialLoss
 from gandetect.nn.spectral import SpectralDiscriminator, SpectralLoss
+from gandetect.ops.conventions import member
 
 # What a batch holds: always "images" (N, C, H, W) in -1..1; what else, the model and data agree.
 Batch = Mapping[str, Tensor]
@@ -121,9 +122,6 @@ class AdversarialConfig(Config):
     spectral_weight: float = 1.0
 
     def __post_init__(self) -> None:
-        from gandetect.gans.config import SPECTRAL
-        from gandetect.ops.conventions import member
-
         super().__post_init__()
         member("loss", self.loss, tuple(LOSSES))
         member("spectral", self.spectral, SPECTRAL)
@@ -146,7 +144,7 @@ class AdversarialModel(GenerativeModel):
     def __init__(self, config: AdversarialConfig) -> None:
         super().__init__(config)
         self.generator, self.discriminator = self.build(config)
-        # Convolutions follow their weight's layout; so they take two thirds of the time on a CPU.
+        # Convolutions follow their weight's layout, and on a CPU this one is the faster.
         self.discriminator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.spectral == "discriminator":
             self.spectral_discriminator = SpectralDiscriminator(config.size)

@@ -15,7 +15,7 @@ from gandetect.nn.spectral import spectral_l1
 
 # Samples that differ less than this from each other, in units of the images' differences.
 COLLAPSED = 0.25
-# A player that wins this clearly for `_PATIENCE` lines of the log teaches the other nothing.
+# A player that wins this clearly for `_PATIENCE` iterations teaches the other nothing.
 _MARGIN = 8.0
 _VANISHED = 1e-6
 _PATIENCE = 200
@@ -73,6 +73,6 @@ class Watch:
 
 
 def diversity(images: Tensor) -> float:
-    """Mean L2 distance of neighbouring pairs of `images` (N, ...), in grey levels per value."""
+    """Mean L2 distance of neighboring pairs of `images` (N, ...), in grey levels per value."""
     flat = images.flatten(1).float()
     return float((flat - flat.roll(1, 0)).square().mean(dim=1).sqrt().mean())
