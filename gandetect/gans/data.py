@@ -41,8 +41,8 @@ class Images:
     """Images (N, C, S, S) uint8, and labels (N,) where there are some, with where they are from.
 
     `described`: the card. `sources`: what each image stems from, the photograph it was cut from;
-    needed to `split`. `failed`: why files are not among them, by path. Batches are drawn with
-    replacement.
+    needed to `split`. `failed`: why files are not among them, by path. `extras`: what else belongs
+    to each image, (N, ...) by name, as label maps and counts. Batches are drawn with replacement.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Images:
         *,
         sources: Sequence[str] | None = None,
         failed: Mapping[str, str] | None = None,
+        extras: Mapping[str, Tensor] | None = None,
     ) -> None:
         if images.dim() != 4 or images.dtype != torch.uint8 or len(images) == 0:
             raise ValueError(
@@ -63,6 +64,10 @@ class Images:
             raise ValueError(f"labels of shape {tuple(labels.shape)} for {len(images)} images")
         if sources is not None and len(sources) != len(images):
             raise ValueError(f"{len(sources)} sources for {len(images)} images")
+        for name, values in (extras or {}).items():
+            if len(values) != len(images):
+                raise ValueError(f"{len(values)} {name} for {len(images)} images")
+        self.extras = dict(extras or {})
         self.images, self.labels, self._card = images, labels, described
         self.sources = None if sources is None else tuple(sources)
         self.failed = dict(failed or {})
@@ -73,17 +78,22 @@ class Images:
     def batch(self, count: int) -> dict[str, Tensor]:
         at = torch.randint(len(self.images), (count,))
         found = {"images": self.images[at]}
-        return found if self.labels is None else {**found, "labels": self.labels[at]}
+        if self.labels is not None:
+            found["labels"] = self.labels[at]
+        return found | {name: values[at] for name, values in self.extras.items()}
 
     @cached_property
     def sha256(self) -> str:
-        """Digest of the pixels, and of the labels where there are some."""
+        """Digest of the pixels, and of the labels and extras where there are some."""
         digest = hashlib.sha256()
         # Piece by piece, for the images may be a file that memory does not hold.
         for part in self.images.split(_HASHED_AT_ONCE):
             digest.update(part.contiguous().numpy().data)
         if self.labels is not None:
             digest.update(self.labels.to(torch.int64).contiguous().numpy().data)
+        for name in sorted(self.extras):
+            digest.update(name.encode())
+            digest.update(self.extras[name].contiguous().numpy().data)
         return digest.hexdigest()
 
     def card(self) -> dict[str, Any]:
@@ -100,7 +110,9 @@ class Images:
     def without_labels(self) -> Images:
         """The same images, for models without classes."""
         card = {key: value for key, value in self._card.items() if key != "classes"}
-        return Images(self.images, card, sources=self.sources, failed=self.failed)
+        return Images(
+            self.images, card, sources=self.sources, failed=self.failed, extras=self.extras
+        )
 
     def take(self, indices: Sequence[int], **described: Any) -> Images:
         """The images at `indices`, copied; `described` is added to the card."""
@@ -110,6 +122,7 @@ class Images:
             {**self._card, **described},
             None if self.labels is None else self.labels[at],
             sources=None if self.sources is None else [self.sources[i] for i in at.tolist()],
+            extras={name: values[at] for name, values in self.extras.items()},
         )
 
 

@@ -44,8 +44,8 @@ class Player:
 class Phase:
     """One part of an iteration: `repeats` steps of a player, each on a fresh batch.
 
-    `every`: the iterations that have this phase, one in so many. The player's other phases share
-    its optimizer.
+    `every`: the iterations that have this phase, one in so many; of those from `begin` on and
+    before `end`. The player's other phases share its optimizer.
     """
 
     name: str
@@ -53,6 +53,13 @@ class Phase:
     terms: Callable[[Batch], Terms]
     repeats: int = 1
     every: int = 1
+    begin: int = 0
+    end: int | None = None
+
+    def is_due(self, step: int) -> bool:
+        """Whether iteration `step` has this phase."""
+        in_time = self.begin <= step and (self.end is None or step < self.end)
+        return in_time and step % self.every == 0
 
 
 class GenerativeModel(nn.Module, ABC):
@@ -95,6 +102,17 @@ class GenerativeModel(nn.Module, ABC):
         """What the players' rates are multiplied by in iteration `step`."""
         return 1.0
 
+    def restarts(self, step: int) -> Sequence[str]:
+        """The players whose optimizers forget their moments before iteration `step`."""
+        return ()
+
+    def conditions(self, batch: Batch) -> dict[str, Tensor]:
+        """What `draw` is given to show what the model makes of a batch, a row for each image.
+
+        Nothing here; a model that makes images from images or from counts says what of them.
+        """
+        return {}
+
     @abstractmethod
     def latents(self, count: int, rng: torch.Generator | None = None) -> Tensor:
         """Latents (count, ...) on the CPU; by torch's own generator where `rng` is None."""
@@ -108,8 +126,8 @@ class GenerativeModel(nn.Module, ABC):
 class AdversarialConfig(Config):
     """`Config` of a generator and a discriminator.
 
-    `loss`: one of `losses.LOSSES`. `rate`, `betas`: of Adam, both players. `d_steps`: steps of the
-    discriminator before each of the generator. `spectral`: "none", "loss" (`SpectralLoss` joins the
+    `loss`: one of `losses.LOSSES`. `rate`, `betas`: of Adam, both players; the discriminator's rate
+    is `d_factor` times that. `d_steps`: its steps before each of the generator. `spectral`: "none", "loss" (`SpectralLoss` joins the
     generator's) or "discriminator" (`SpectralDiscriminator` is a second adversary), with
     `spectral_weight`.
     """
@@ -117,6 +135,7 @@ class AdversarialConfig(Config):
     loss: str = "nonsaturating"
     rate: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
+    d_factor: float = 1.0
     d_steps: int = 1
     spectral: str = "none"
     spectral_weight: float = 1.0
@@ -165,10 +184,11 @@ class AdversarialModel(GenerativeModel):
         judges = {"discriminator": self.discriminator}
         if config.spectral == "discriminator":
             judges["spectral_discriminator"] = self.spectral_discriminator
-        return {
-            name: Player([network], config.rate, config.betas)
-            for name, network in {**judges, "generator": self.generator}.items()
+        found = {
+            name: Player([network], config.rate * config.d_factor, config.betas)
+            for name, network in judges.items()
         }
+        return {**found, "generator": Player([self.generator], config.rate, config.betas)}
 
     def phases(self) -> list[Phase]:
         repeats = self.config.d_steps

@@ -168,7 +168,7 @@ def _told(model: GenerativeModel, terms: Mapping[str, float]) -> str:
 
 
 def _show(trainer: Trainer, folder: Path, logs: Logs, watch: Watch) -> None:
-    images = sample(trainer.averaged(), _GRID, seed=trainer.seed)
+    images = sample(trainer.averaged(), _GRID, seed=trainer.seed, **trainer.shown(_GRID))
     path = folder / "samples" / f"step-{trainer.step:07d}.png"
     save_grid(images, path)
     logs.image(trainer.step, images)
@@ -217,9 +217,11 @@ class Trainer:
         with self._own_random_numbers():
             self.model.train()
             self.model.at_step(self.step)
+            for player in self.model.restarts(self.step):
+                self.optimizers[player].state.clear()
             factor = self.model.rate_at(self.step)
             for phase in self.model.phases():
-                if self.step % phase.every == 0:
+                if phase.is_due(self.step):
                     for _ in range(phase.repeats):
                         found |= self._take(phase, factor)
             self.average.update_parameters(self.model)
@@ -287,6 +289,14 @@ class Trainer:
         copy.load_state_dict(self.average.module.state_dict())
         copy.at_step(self.step)
         return copy.eval().requires_grad_(False)
+
+    def shown(self, count: int) -> dict[str, Tensor]:
+        """The conditions that `count` images are shown with, the same at every look."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            drawn = self.data.batch(count)
+        batch = {key: as_input(value).to(self.device) for key, value in drawn.items()}
+        return self.model.conditions(batch)
 
     def checkpoint(self) -> Checkpoint:
         """The state after the last whole iteration."""
