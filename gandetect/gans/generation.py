@@ -11,19 +11,19 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from gandetect.gans.checkpoints import NAME, Checkpoint
+from gandetect.gans.conditions import Conditions, conditions_of
 from gandetect.gans.model import GenerativeModel
 from gandetect.gans.registry import load_model
 from gandetect.gans.sampling import TOGETHER, sample, save_grid
@@ -86,6 +86,7 @@ def generate(
     shard: tuple[int, int] = (1, 1),
     writing: Writing | None = None,
     labels: Sequence[int] | None = None,
+    conditions: Mapping[str, Tensor] | None = None,
     grid: str | Path | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
@@ -94,8 +95,9 @@ def generate(
 
     `shard` (i, n): the i-th of n parts, which are disjoint and together the whole. `labels`: the
     classes of a conditional model, image i has the one at i modulo their number; None for all its
-    classes in turn. `grid`: a file for a sheet of the first `IN_GRID` images. Files that are there
-    and whole are kept. One machine, device and number of threads gives the same bytes.
+    classes in turn. `conditions`: what else its `draw` takes, rows that images have in turn.
+    `grid`: a file for a sheet of the first `IN_GRID` images. Files that are there and whole are
+    kept. One machine, device and number of threads gives the same bytes.
 
     Raises ValueError where `source` is no checkpoint, `folder` holds other images or an argument
     cannot be; OSError where a file cannot be written.
@@ -108,10 +110,10 @@ def generate(
             "shard 1/n to n/n and a seed from 0 up"
         )
     model, facts, training = opened(source)
-    classes = classes_of(model, labels)
+    asked = conditions_of(model, labels, conditions)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    series = _Series(model.to(device), folder, seed, writing, facts, classes)
+    series = _Series(model.to(device), folder, seed, writing, facts, asked)
     series.claim(count, training)
     made = kept = 0
     for begin in range((number - 1) * TOGETHER, count, parts * TOGETHER):
@@ -120,7 +122,7 @@ def generate(
         new, old = series.write(range(begin, min(begin + TOGETHER, count)))
         made, kept = made + new, kept + old
     if grid is not None:
-        save_grid(draw(series.model, range(min(IN_GRID, count)), seed, classes), grid)
+        save_grid(draw(series.model, range(min(IN_GRID, count)), seed, asked), grid)
     return Generated(facts["model"], facts["checkpoint_sha256"], seed, made, kept)
 
 
@@ -141,30 +143,10 @@ def opened(source: str | Path) -> tuple[GenerativeModel, Facts, Facts]:
     return model, facts, {key: card[key] for key in ("seed", "step", "data")}
 
 
-def classes_of(model: GenerativeModel, labels: Sequence[int] | None) -> Tensor | None:
-    """The classes that images have in turn; None for a model without classes.
-
-    Raises ValueError for labels that the model does not have.
-    """
-    known = int(getattr(model.config, "classes", 0))
-    if not known:
-        if labels:
-            raise ValueError(f"{model.name} was trained without classes; labels {labels} given")
-        return None
-    wanted = list(range(known)) if not labels else list(labels)
-    if not all(0 <= one < known for one in wanted):
-        raise ValueError(f"labels {wanted} given; this {model.name} has 0 to {known - 1}")
-    return torch.tensor(wanted)
-
-
-def draw(
-    model: GenerativeModel, numbers: range, seed: int, classes: Tensor | None = None
-) -> Tensor:
-    """Images `numbers` of `seed`, each of its class: (N, C, S, S) uint8."""
-    conditions = {}
-    if classes is not None:
-        conditions["labels"] = classes[torch.tensor(list(numbers)) % len(classes)]
-    return sample(model, len(numbers), seed=seed, first=numbers.start, **conditions)
+def draw(model: GenerativeModel, numbers: range, seed: int, conditions: Conditions) -> Tensor:
+    """Images `numbers` of `seed`, each as its conditions say: (N, C, S, S) uint8."""
+    asked = conditions.of(numbers)
+    return sample(model, len(numbers), seed=seed, first=numbers.start, **asked)
 
 
 def as_picture(image: Tensor) -> Image.Image:
@@ -201,10 +183,10 @@ class _Series:
         seed: int,
         writing: Writing,
         facts: Facts,
-        classes: Tensor | None,
+        conditions: Conditions,
     ) -> None:
         self.model, self.folder, self.seed, self.writing = model, folder, seed, writing
-        self.facts, self.classes = facts, classes
+        self.facts, self.conditions = facts, conditions
         self.is_known = False
 
     def claim(self, count: int, training: Facts) -> None:
@@ -215,7 +197,7 @@ class _Series:
             "config": self.model.config.to_dict(),
             "training": training,
             "seed": self.seed,
-            "classes": None if self.classes is None else self.classes.tolist(),
+            "conditions": self.conditions.told(),
             "format": self.writing.format,
             "quality": None if self.writing.format == "png" else self.writing.quality,
             "metadata": self.writing.metadata,
@@ -240,7 +222,7 @@ class _Series:
         """Make the missing ones of images `numbers`; how many were made and how many were there."""
         missing = [number for number in numbers if not self._is_whole(number)]
         if missing:
-            images = draw(self.model, numbers, self.seed, self.classes)
+            images = draw(self.model, numbers, self.seed, self.conditions)
             for number in missing:
                 data = self.writing.encoded(images[number - numbers.start], self._facts(number))
                 _put(self.folder / self._name(number), data)
@@ -255,10 +237,8 @@ class _Series:
         return self.is_known and _decodes(path)
 
     def _facts(self, number: int) -> Facts:
-        found = {**self.facts, "seed": self.seed, "number": number}
-        if self.classes is not None:
-            found["label"] = int(self.classes[number % len(self.classes)])
-        return found
+        told = self.conditions.facts(number)
+        return {**self.facts, "seed": self.seed, "number": number, **told}
 
     def _name(self, number: int | str) -> str:
         told = number if isinstance(number, str) else f"{number:08d}"
