@@ -127,9 +127,9 @@ class AdversarialConfig(Config):
     """`Config` of a generator and a discriminator.
 
     `loss`: one of `losses.LOSSES`. `rate`, `betas`: of Adam, both players; the discriminator's rate
-    is `d_factor` times that. `d_steps`: its steps before each of the generator. `spectral`: "none", "loss" (`SpectralLoss` joins the
-    generator's) or "discriminator" (`SpectralDiscriminator` is a second adversary), with
-    `spectral_weight`.
+    is `d_factor` times that. `d_steps`: its steps before each of the generator. `spectral`: "none",
+    "loss" (`SpectralLoss` joins the generator's) or "discriminator" (`SpectralDiscriminator` is a
+    second adversary), with `spectral_weight`.
     """
 
     loss: str = "nonsaturating"
