@@ -9,9 +9,8 @@ and `up_last` differ between the generators of the up-sampling experiment.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -20,9 +19,11 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gandetect import nn as gnn
+from gandetect.gans import residual
 from gandetect.gans.config import check_widths
 from gandetect.gans.model import AdversarialConfig, AdversarialModel, Batch
-from gandetect.gans.upsampling import UpProjection, equal_phases_, up_conv
+from gandetect.gans.residual import Conditional, DownBlock, through, xavier_
+from gandetect.gans.upsampling import equal_phases_
 
 _MOST_CLASSES = 10_000
 
@@ -70,7 +71,7 @@ class SNGANConfig(AdversarialConfig):
             raise ValueError(f"classes={self.classes} given; want 0 to {_MOST_CLASSES}")
 
 
-class ClassBatchNorm2d(nn.Module):
+class ClassBatchNorm2d(Conditional):
     """Batch norm with a gain and a bias for each class; it starts with gains 1 and biases 0."""
 
     def __init__(self, channels: int, classes: int) -> None:
@@ -87,26 +88,11 @@ class ClassBatchNorm2d(nn.Module):
         return gain * self.norm(x) + bias
 
 
-class UpBlock(nn.Module):
+class UpBlock(residual.UpBlock):
     """(N, inputs, H, W) to (N, outputs, 2H, 2W)."""
 
     def __init__(self, inputs: int, outputs: int, up: str, classes: int) -> None:
-        super().__init__()
-        self.residual = nn.Sequential(
-            _norm(inputs, classes),
-            nn.ReLU(),
-            up_conv(inputs, outputs, up, bias=False),
-            _norm(outputs, classes),
-            nn.ReLU(),
-            nn.Conv2d(outputs, outputs, 3, padding=1),
-        )
-        self.shortcut = UpProjection(inputs, outputs, up)
-        _xavier(self.residual, math.sqrt(2))
-        _xavier(self.shortcut)
-
-    def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
-        y: Tensor = self.shortcut(x)
-        return y + _through(self.residual, x, labels)
+        super().__init__(inputs, outputs, up, partial(_norm, classes=classes))
 
 
 class Generator(nn.Module):
@@ -127,8 +113,8 @@ class Generator(nn.Module):
             nn.Conv2d(widths[-1], config.channels, 3, padding=1),
             nn.Tanh(),
         )
-        _xavier(self.dense)
-        _xavier(self.image)
+        xavier_(self.dense)
+        xavier_(self.image)
         if config.equal_phases:
             for layer in self.modules():
                 if isinstance(layer, gnn.PixelShuffleConv2d):
@@ -138,32 +124,7 @@ class Generator(nn.Module):
         x: Tensor = self.dense(latents).unflatten(1, (-1, 4, 4))
         for block in self.blocks:
             x = block(x, labels)
-        return _through(self.image, x, labels)
-
-
-class DownBlock(nn.Module):
-    """(N, inputs, H, W) to (N, outputs, H, W), or half the size. The first takes an image."""
-
-    def __init__(self, inputs: int, outputs: int, *, halve: bool, is_first: bool) -> None:
-        super().__init__()
-        hidden = outputs if is_first else inputs
-        pool = [nn.AvgPool2d(2)] if halve else []
-        self.residual = nn.Sequential(
-            *([] if is_first else [nn.ReLU()]),
-            nn.Conv2d(inputs, hidden, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(hidden, outputs, 3, padding=1),
-            *pool,
-        )
-        # Means commute with a 1x1 convolution, which is cheaper after them.
-        projection = [nn.Conv2d(inputs, outputs, 1)] if halve or inputs != outputs else []
-        self.shortcut = nn.Sequential(*pool, *projection)
-        _xavier(self.residual, math.sqrt(2))
-        _xavier(self.shortcut)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.shortcut(x)
-        return y + self.residual(x)
+        return through(self.image, x, labels)
 
 
 class Discriminator(nn.Module):
@@ -182,7 +143,7 @@ class Discriminator(nn.Module):
             nn.ReLU(),
         )
         self.dense = nn.Linear(last, 1)
-        _xavier(self.dense)
+        xavier_(self.dense)
         self.embedding = nn.Embedding(config.classes, last) if config.classes else None
         if self.embedding is not None:
             nn.init.xavier_uniform_(self.embedding.weight)
@@ -200,21 +161,6 @@ class Discriminator(nn.Module):
 
 def _norm(channels: int, classes: int) -> nn.Module:
     return ClassBatchNorm2d(channels, classes) if classes else nn.BatchNorm2d(channels)
-
-
-def _through(layers: Iterable[nn.Module], x: Tensor, labels: Tensor | None) -> Tensor:
-    """One layer after the other, with labels for those that take them."""
-    for layer in layers:
-        x = layer(x, labels) if isinstance(layer, ClassBatchNorm2d) else layer(x)
-    return x
-
-
-def _xavier(module: nn.Module, gain: float = 1.0) -> None:
-    for layer in module.modules():
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            nn.init.xavier_uniform_(layer.weight, gain)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
 
 
 class SNGAN(AdversarialModel):
@@ -269,16 +215,20 @@ class SNGAN(AdversarialModel):
         `labels`: (N,) or one class for all; where they are not given, the classes in turn. Raises
         ValueError for labels that the model does not have.
         """
-        classes, count = self.config.classes, len(latents)
-        if classes == 0:
+        if self.config.classes == 0:
             if labels is not None:
-                raise ValueError("labels given; this SNGAN was made without classes")
+                raise ValueError(f"labels given; this {self.name} was made without classes")
             return super().draw(latents)
+        images: Tensor = self.generator(latents, self._wanted(labels, latents))
+        return images
+
+    def _wanted(self, labels: Tensor | int | None, latents: Tensor) -> Tensor:
+        """Labels (N,) of `latents`: those asked for, or the classes in turn."""
+        classes, count = self.config.classes, len(latents)
         wanted = torch.arange(count) % classes if labels is None else torch.as_tensor(labels)
         if wanted.is_floating_point() or not 0 <= int(wanted.min()) <= int(wanted.max()) < classes:
             raise ValueError(f"labels={labels} given; want whole numbers from 0 to {classes - 1}")
-        images: Tensor = self.generator(latents, wanted.long().expand(count).to(latents.device))
-        return images
+        return wanted.long().expand(count).to(latents.device)
 
     def _labels(self, batch: Batch) -> Tensor | None:
         if self.config.classes == 0:
