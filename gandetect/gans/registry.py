@@ -23,6 +23,10 @@ MODELS = {
     "wgan-gp": "wgan_gp.WGANGP",
     "dragan": "dragan.DRAGAN",
     "sngan": "sngan.SNGAN",
+    "biggan": "biggan.BigGAN",
+    "autoencoder": "autoencoder.AutoEncoder",
+    "vae": "vae.VAE",
+    "cvae": "cvae.CVAE",
 }
 PRESETS = ("smoke", "run")
 
