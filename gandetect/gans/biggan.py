@@ -18,13 +18,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from gandetect import nn as gnn
 from gandetect.gans.attention import SelfAttention
 from gandetect.gans.model import Batch, Terms
 from gandetect.gans.residual import Conditional, DownBlock, UpBlock
 from gandetect.gans.sngan import SNGAN, SNGANConfig
 from gandetect.gans.spectral_norm import original, spectrally_normalized
-from gandetect.gans.upsampling import equal_phases_
+from gandetect.gans.upsampling import even_start_
 
 _MOST_EMBEDDING = 1024
 _LEAST_TRUNCATION = 0.01
@@ -113,7 +112,9 @@ class Generator(nn.Module):
             nn.Conv2d(widths[-1], config.channels, 3, padding=1),
             nn.Tanh(),
         )
-        _begin_(self, config.equal_phases)
+        _begin_(self)
+        if config.even_start:
+            even_start_(self)
         for layer in _layers(self):
             if layer is not self.embedding:
                 spectrally_normalized(layer)
@@ -178,12 +179,10 @@ def _layers(network: nn.Module) -> list[nn.Module]:
     return [layer for layer in network.modules() if isinstance(layer, _LAYERS)]
 
 
-def _begin_(network: nn.Module, equal_phases: bool = False) -> None:
+def _begin_(network: nn.Module) -> None:
     """Orthogonal weights, biases of 0."""
     for layer in _layers(network):
         nn.init.orthogonal_(layer.get_parameter("weight"))
-        if equal_phases and isinstance(layer, gnn.PixelShuffleConv2d):
-            equal_phases_(layer.weight)
 
 
 def orthogonality_penalty(weight: Tensor) -> Tensor:

@@ -92,13 +92,48 @@ class UpProjection(nn.Module):
         return up_sample(y, self.up) if self.weightless else y
 
 
-def equal_phases_(weight: Tensor, scale: int = 2) -> Tensor:
-    """Make the kernels of a pixel shuffle's phases equal, in place, and return the weight.
+def even_start_(network: nn.Module) -> None:
+    """Let the up-samplings by two of `network` start without a lattice, in place.
 
-    `weight`: (scale^2 C, ...), of the convolution before the shuffle. It then starts as that
-    convolution followed by nearest up-sampling (ICNR).
+    With independent weights each pixel of a two by two block has a response of its own, which
+    generators on the way to 64 pixels repeat at every scale and are slow to unlearn. Starting even,
+    pixel shuffles are a convolution and then nearest up-sampling (ICNR), transposed convolutions
+    nearest up-sampling and then a convolution, and beds of nails before a convolution of side 3 and
+    more bilinear up-sampling and then a 1x1 convolution. Nothing keeps them there.
     """
     with torch.no_grad():
-        first = weight[:: scale**2].clone()
-        weight.copy_(first.repeat_interleave(scale**2, dim=0))
-    return weight
+        for layer in network.modules():
+            if isinstance(layer, gnn.PixelShuffleConv2d):
+                layer.weight.copy_(_equal_phases(layer.weight))
+            elif isinstance(layer, gnn.ConvTranspose2d) and layer.weight.shape[-1] % 2 == 0:
+                layer.weight.copy_(_of_nearest(layer.weight))
+            elif isinstance(layer, gnn.UpsampleConv2d) and layer.mode == "bed_of_nails":
+                layer.weight.copy_(_of_bilinear(layer.weight))
+
+
+def _equal_phases(weight: Tensor, scale: int = 2) -> Tensor:
+    """(scale^2 C, ...), of the convolution before the shuffle: every phase has the first one's."""
+    return weight[:: scale**2].repeat_interleave(scale**2, dim=0)
+
+
+def _of_nearest(weight: Tensor) -> Tensor:
+    """(I, O, K, K), of stride 2: one less wide, then each pixel as a block of two by two.
+
+    Scaled to what Xavier's rule gives the narrower one.
+    """
+    side = weight.shape[-1]
+    narrow = weight[..., : side - 1, : side - 1] * (side / (side - 1))
+    block = weight.new_ones(1, 1, 2, 2)
+    return F.conv2d(narrow.reshape(-1, 1, side - 1, side - 1), block, padding=1).view_as(weight)
+
+
+def _of_bilinear(weight: Tensor) -> Tensor:
+    """(O, I, K, K), after the nails: the middle of each kernel times the tent of side 3.
+
+    Scaled to what Xavier's rule gives a 1x1 convolution.
+    """
+    side = weight.shape[-1]
+    tent = torch.zeros_like(weight[0, 0, 0])
+    tent[side // 2 - 1 : side // 2 + 2] = tent.new_tensor([0.5, 1.0, 0.5])
+    middle = weight[..., side // 2 : side // 2 + 1, side // 2 : side // 2 + 1] * side
+    return middle * tent[:, None] * tent if side > 1 else weight

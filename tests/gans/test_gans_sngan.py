@@ -7,7 +7,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gandetect import nn as gnn
 from gandetect.gans import UP, preset
 from gandetect.gans.sngan import SNGAN, DownBlock, SNGANConfig, UpBlock
 
@@ -127,13 +126,15 @@ def test_models_of_one_seed_share_what_they_have_in_common():
     assert sizes["pixel_shuffle"] > sizes["conv_transpose"] > weightless.pop()
 
 
-def test_phases_of_pixel_shuffles_may_start_equal():
-    model = SNGAN(replace(SMOKE, up="pixel_shuffle", equal_phases=True))
-    shuffles = [one for one in model.modules() if isinstance(one, gnn.PixelShuffleConv2d)]
-    assert len(shuffles) == 6
-    for layer in shuffles:
-        phases = layer.weight.unflatten(0, (-1, 4))
-        assert torch.equal(phases, phases[:, :1].expand_as(phases))
+@pytest.mark.parametrize("up", ["pixel_shuffle", "conv_transpose"])
+def test_generators_start_without_a_lattice_unless_told(up):
+    """Blocks of two by two pixels are all alike where the last convolution sees one block only."""
+    apart = []
+    for even in (True, False):
+        block = SNGAN(replace(SMOKE, up=up, even_start=even)).generator.blocks[0]
+        x = block.shortcut(torch.randn(2, SMOKE.widths[0], 4, 4)).detach()
+        apart.append(float((x[..., ::2, ::2] - x[..., 1::2, 1::2]).abs().max()))
+    assert apart[0] < 1e-6 < 1e-2 < apart[1]
 
 
 def test_the_rate_falls_to_zero_in_a_line():

@@ -12,7 +12,7 @@ from gandetect.gans.upsampling import (
     INTERPOLATIONS,
     UP,
     UpProjection,
-    equal_phases_,
+    even_start_,
     up_conv,
     up_sample,
 )
@@ -118,9 +118,41 @@ def test_bilinear_is_a_bed_of_nails_and_a_filter():
     assert apart[:, :, 0].min() > 0
 
 
-def test_pixel_shuffle_of_equal_phases_is_a_convolution_and_then_nearest():
+def test_an_even_pixel_shuffle_is_a_convolution_and_then_nearest():
     shuffle = up_conv(3, 4, "pixel_shuffle", bias=False).double()
-    equal_phases_(shuffle.weight)
+    even_start_(shuffle)
     x = noise(2, 3, 5, 6)
     low = F.conv2d(x, shuffle.weight[::4], padding=1)
     torch.testing.assert_close(shuffle(x), up_sample(low, "nearest"), **CLOSE)
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_an_even_transposed_convolution_is_nearest_and_then_a_convolution(kernel):
+    transposed = up_conv(3, 4, "conv_transpose", kernel=kernel, bias=False).double()
+    narrow = transposed.weight.detach()[..., :kernel, :kernel] * (kernel + 1) / kernel
+    even_start_(transposed)
+    x = noise(2, 3, 5, 6)
+    # A transposed convolution is one with the flipped kernel.
+    weight = narrow.flip(2, 3).transpose(0, 1)
+    wanted = F.conv2d(up_sample(x, "nearest"), weight, padding=kernel // 2)
+    torch.testing.assert_close(transposed(x), wanted, **CLOSE)
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_an_even_bed_of_nails_interpolates_in_lines(kernel):
+    nails = up_conv(3, 4, "bed_of_nails", kernel=kernel, bias=False).double()
+    middle = nails.weight.detach()[..., kernel // 2, kernel // 2] * kernel
+    even_start_(nails)
+    x = noise(2, 3, 5, 6)
+    low, found = torch.einsum("oi,nihw->nohw", middle, x), nails(x)
+    torch.testing.assert_close(found[..., ::2, ::2], low, **CLOSE)
+    between = (low[..., 1:, :] + low[..., :-1, :]) / 2
+    torch.testing.assert_close(found[..., 1:-1:2, ::2], between, **CLOSE)
+
+
+@pytest.mark.parametrize("up", INTERPOLATIONS)
+def test_layers_that_leave_no_lattice_stay_as_they_are(up):
+    layer = nn.Sequential(up_conv(3, 4, up), UpProjection(3, 4, up), nn.ConvTranspose2d(3, 3, 4))
+    before = [one.detach().clone() for one in layer.parameters()]
+    even_start_(layer)
+    assert all(torch.equal(a, b) for a, b in zip(before, layer.parameters(), strict=True))
