@@ -1,5 +1,6 @@
 # make demo            install into .venv, screen the sample media, print the table, write a report
 # make demo MEDIA=path the same with your own files
+# make laboratory      the up-sampling experiment in small, on sample photographs (minutes)
 # make test            all tests, lint and type checks
 # make cuda            nvcc gate, CUDA kernels run on the CPU, sanitizers over those
 # make gpu             on a machine with a CUDA GPU: build, GPU tests, benchmark (not run on one yet)
@@ -27,7 +28,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 NATIVE := $(wildcard csrc/*.cpp csrc/*/*.cpp csrc/*/*.h csrc/*/*.inc csrc/*/*.cuh csrc/*/*.cu)
 FORMATTED := $(NATIVE) $(wildcard tests/kernels/*.h tests/kernels/*.cpp tests/simt/*.cpp tests/simt/*.h tests/simt/*.cu tests/simt/*/*/*.h)
 
-.PHONY: demo test lint pytest cuda gpu bench bench-spectrum bench-upsampling bench-gans bench-screen model evaluation experiments wheel clean install
+.PHONY: demo laboratory test lint pytest cuda gpu bench bench-spectrum bench-upsampling bench-gans bench-screen model evaluation experiments wheel clean install
 install: $(STAMP)
 
 $(BIN)/python:
@@ -50,6 +51,10 @@ demo: $(STAMP)
 	$(BIN)/gandetect screen "$(MEDIA)" --db demo/screen.sqlite --report demo/report.html \
 	  || test $$? -eq 1
 	@echo "Report: demo/report.html    Results: demo/screen.sqlite"
+
+laboratory: $(STAMP)
+	$(BIN)/python recipes/sample_photographs.py demo/photographs
+	$(BIN)/gandetect experiment upsampling --preset smoke --data demo/photographs --out demo/upsampling
 
 test: lint pytest
 

@@ -290,7 +290,7 @@ class Trainer:
         copy.at_step(self.step)
         return copy.eval().requires_grad_(False)
 
-    def shown(self, count: int) -> dict[str, Tensor]:
+    def shown(self, count: int) -> dict[str, Any]:
         """The conditions that `count` images are shown with, the same at every look."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
