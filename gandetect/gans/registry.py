@@ -26,6 +26,7 @@ MODELS = {
     "stylegan2": "stylegan2.StyleGAN2",
     "biggan": "biggan.BigGAN",
     "cyclegan": "cyclegan.CycleGAN",
+    "gaugan": "gaugan.GauGAN",
     "autoencoder": "autoencoder.AutoEncoder",
     "vae": "vae.VAE",
     "cvae": "cvae.CVAE",
