@@ -5,7 +5,7 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from gandetect.gans.upsampling import UP
 from gandetect.ops.conventions import member
@@ -24,9 +24,10 @@ class Config:
     """The part that every model has; each adds its own fields.
 
     `size`, `channels`: of the images, (N, channels, size, size). `latent`: length of z.
-    `up`: how the generator up-samples, one of `upsampling.UP`; `up_last`: its last up-sampling,
-    None for the same. `batch`: images of a batch; `steps`: iterations of the training loop.
-    `ema`: decay of the running average of the weights that samples are drawn with; 0 for none.
+    `up`: how the generator up-samples, one of `ups`; `up_last`: its last up-sampling, None for the
+    same. `ups`: `upsampling.UP`, and what a model has of its own. `batch`: images of a batch;
+    `steps`: iterations of the training loop. `ema`: decay of the running average of the weights
+    that samples are drawn with; 0 for none.
     """
 
     size: int = 64
@@ -37,12 +38,13 @@ class Config:
     batch: int = 64
     steps: int = 5000
     ema: float = 0.999
+    ups: ClassVar[tuple[str, ...]] = UP
 
     def __post_init__(self) -> None:
         _check_numbers(self)
-        member("up", self.up, UP)
+        member("up", self.up, self.ups)
         if self.up_last is not None:
-            member("up_last", self.up_last, UP)
+            member("up_last", self.up_last, self.ups)
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema={self.ema} given; want 0 <= ema < 1")
 
