@@ -123,6 +123,7 @@ class CycleGAN(GenerativeModel):
     """`generator` makes images of sources, `inverse` sources of images; `draw` the former."""
 
     name = "cyclegan"
+    learns_from: ClassVar = "domains"
     source = (
         "Zhu, Park, Isola, Efros, 2017, with the settings of "
         "github.com/junyanz/pytorch-CycleGAN-and-pix2pix; widths of `run` are a quarter of its, "

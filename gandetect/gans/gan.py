@@ -48,6 +48,7 @@ class GANConfig(AdversarialConfig):
 
 class GAN(AdversarialModel):
     name = "gan"
+    up_samples: ClassVar = False
     source = (
         "Goodfellow et al., 2014; Adam 2e-4, .5 in the place of momentum and leaky ReLU in the "
         "place of maxout; latents uniform in -1..1"

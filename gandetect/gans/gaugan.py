@@ -176,6 +176,7 @@ def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 class GauGAN(GenerativeModel):
     name = "gaugan"
+    learns_from: ClassVar = "maps"
     source = (
         "Park, Liu, Wang, Zhu, 2019; channels of `run` are an eighth of the paper's, three "
         "doublings from 8x8 for six from 4x4, 16 channels between map and norm for 128, Adam 2e-4 "

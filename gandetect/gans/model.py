@@ -72,6 +72,8 @@ class GenerativeModel(nn.Module, ABC):
     Configuration : the dataclass of its settings.
     presets : configurations by name; every model has `smoke` (for tests) and `run`.
     drawn_from : the submodules that draw samples; a running average of them is kept.
+    learns_from : what batches have besides images, see `gandetect.gans.preparing`.
+    up_samples : whether it has up-samplings that `up` and `up_last` choose.
     """
 
     name: ClassVar[str]
@@ -79,6 +81,8 @@ class GenerativeModel(nn.Module, ABC):
     Configuration: ClassVar[type[Config]]
     presets: ClassVar[Mapping[str, Config]]
     drawn_from: ClassVar[Sequence[str]] = ("generator",)
+    learns_from: ClassVar[str] = "images"
+    up_samples: ClassVar[bool] = True
 
     def __init__(self, config: Config) -> None:
         super().__init__()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gandetect.gans import Images
-from gandetect.gans.maps import segmented
+from gandetect.gans.maps import painted, segmented
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +59,21 @@ def test_everything_else_stays(patches):
 def test_what_cannot_be_is_refused(changes, patches):
     with pytest.raises(ValueError, match="kinds"):
         segmented(patches[0], **{"kinds": 3, **changes})
+
+
+def test_a_palette_gives_other_images_labels_that_mean_the_same(patches):
+    images, which = patches
+    known = segmented(images.take(range(20)), 3)
+    card = known.card()
+    assert torch.equal(painted(images, card["palette"]).extras["maps"][:20], known.extras["maps"])
+    # Twenty of the images show each color, so that the labels of all are those of the colors.
+    maps = painted(images.take(range(20, 30)), card["palette"]).extras["maps"]
+    for color in range(3):
+        labels = known.extras["maps"][which[:20] == color].unique()
+        assert torch.equal(maps[which[20:] == color].unique(), labels)
+
+
+@pytest.mark.parametrize("palette", [[], [[0.5, 0.5]], [0.5, 0.5, 0.5], [[0.0] * 3] * 257])
+def test_palettes_of_another_kind_are_refused(palette, patches):
+    with pytest.raises(ValueError, match="palette"):
+        painted(patches[0], palette)
