@@ -23,13 +23,19 @@ MODELS = {
     "wgan-gp": "wgan_gp.WGANGP",
     "dragan": "dragan.DRAGAN",
     "sngan": "sngan.SNGAN",
+    "progan": "progan.ProGAN",
+    "stylegan": "stylegan.StyleGAN",
     "stylegan2": "stylegan2.StyleGAN2",
     "biggan": "biggan.BigGAN",
     "cyclegan": "cyclegan.CycleGAN",
     "gaugan": "gaugan.GauGAN",
+    "unet": "unet.UNet",
     "autoencoder": "autoencoder.AutoEncoder",
     "vae": "vae.VAE",
     "cvae": "cvae.CVAE",
+    "pixelcnn": "pixelcnn.PixelCNN",
+    "pixelrnn": "pixelrnn.PixelRNN",
+    "vqvae2": "vqvae2.VQVAE2",
 }
 PRESETS = ("smoke", "run")
 
