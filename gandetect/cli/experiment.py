@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gandetect.cli import experiment_upsampling
+from gandetect.cli import experiment_families, experiment_upsampling
 from gandetect.cli._common import check_place, printable, require
 from gandetect.experiments.settings import SETTINGS
 
@@ -27,6 +27,7 @@ GROUP_EPILOG = """\b
 Start with:
   gandetect experiment reproduce --setting faces-hq --real PHOTOS/ --generated FAKES/
   gandetect experiment upsampling --data PHOTOS/ --out upsampling/ --preset smoke
+  gandetect experiment families --data PHOTOS/ --out families/ --preset smoke
 """
 
 EPILOG = f"""\b
@@ -60,6 +61,7 @@ def command() -> None:
 
 
 command.add_command(experiment_upsampling.command)
+command.add_command(experiment_families.command)
 
 
 @command.command("reproduce", epilog=EPILOG, context_settings=CONTEXT)

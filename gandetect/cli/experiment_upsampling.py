@@ -123,7 +123,7 @@ def command(data: tuple[str, ...], out: str, **given: Any) -> None:
         )
         sys.exit(INTERRUPTED)
     except (ValueError, OSError) as error:
-        _refuse(str(error), given["as_json"])
+        refuse(str(error), given["as_json"])
     click.echo(json.dumps(found, indent=1)) if given["as_json"] else _print(found, out, given)
     diverged = [one for one in found["generators"] if one["failed"] is not None]
     sys.exit(1 if found["failed"] or diverged else 0)
@@ -137,8 +137,8 @@ def _options(given: Mapping[str, Any]) -> Options:
             seed=given["seed"],
             seeds=given["seeds"],
             steps=given["steps"],
-            modes=_names(given["modes"]) if given["modes"] else MODES,
-            spectral_modes=() if spectral == NONE else _names(spectral),
+            modes=named(given["modes"]) if given["modes"] else MODES,
+            spectral_modes=() if spectral == NONE else named(spectral),
             threads=given["threads"],
             precision=given["precision"],
         )
@@ -146,7 +146,7 @@ def _options(given: Mapping[str, Any]) -> Options:
         raise click.UsageError(printable(str(error))) from error
 
 
-def _names(text: str) -> tuple[str, ...]:
+def named(text: str) -> tuple[str, ...]:
     return tuple(one.strip() for one in text.split(","))
 
 
@@ -164,7 +164,7 @@ def _run(
     return found
 
 
-def _refuse(reason: str, as_json: bool) -> NoReturn:
+def refuse(reason: str, as_json: bool) -> NoReturn:
     if as_json:
         click.echo(json.dumps({"error": reason}))
     click.echo(f"Nothing was measured: {printable(reason)}", err=True)
@@ -208,8 +208,8 @@ def _table(found: Mapping[str, Any]) -> Any:
         learned = found["learned"]["rows"][name]
         table.add_row(
             name,
-            _estimate(row["auc"]),
-            _estimate(row["tpr_at_0.01"]),
+            estimated(row["auc"]),
+            estimated(row["tpr_at_0.01"]),
             f"{learned['distance']:.3g}",
             "yes" if learned["learned"] else "NO",
             "LEAKS" if found["audit"][name]["leaks"] else "at chance",
@@ -217,5 +217,5 @@ def _table(found: Mapping[str, Any]) -> Any:
     return table
 
 
-def _estimate(one: list[float]) -> str:
+def estimated(one: list[float]) -> str:
     return "{:.3f} \\[{:.3f}, {:.3f}]".format(*one)

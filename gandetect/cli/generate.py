@@ -24,8 +24,10 @@ EPILOG = """\b
 Examples:
   gandetect generate runs/dcgan --count 1000 --out samples/
   gandetect generate runs/dcgan --count 1000 --out jpegs/ --format jpeg --quality 90
-  gandetect generate runs/dcgan --count 64 --out samples/ --grid sheet.png
+  gandetect generate runs/dcgan --count 64 --out samples/ --grid sheet.png --between ways.png
   gandetect generate runs/flowers --count 100 --out roses/ --labels 2
+  gandetect generate runs/cyclegan --count 100 --out translated/ --sources PAINTINGS/
+  gandetect generate runs/counts --count 100 --out two/ --counts 2,0,1 --counts 0,3,0
   gandetect generate runs/dcgan --count 1000000 --out samples/ --shard 3/8
   gandetect screen samples/
 
@@ -54,8 +56,31 @@ with other images, a full disk), 130 stopped by Ctrl-C.
 )
 @click.option("--plain", is_flag=True, help="Leave seed, number and model out of the files.")
 @click.option("--labels", metavar="K,K", help="Classes to draw in turn.  [default: all]")
+@click.option(
+    "--sources",
+    metavar="FOLDER",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False),
+    help="Pictures that cyclegan and unet make images of, in turn.",
+)
+@click.option(
+    "--maps",
+    metavar="FOLDER",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False),
+    help="Pictures whose areas of color gaugan paints anew, in turn.",
+)
+@click.option(
+    "--counts",
+    metavar="N,N",
+    multiple=True,
+    help="How many things of each kind mc2-stylegan2 draws; repeated, in turn.",
+)
 @click.option("--shard", metavar="I/N", default="1/1", help="Draw the I-th of N parts.")
 @click.option("--grid", metavar="FILE", help="Also write a sheet of the first 64 images.")
+@click.option(
+    "--between", metavar="FILE", help="Also write a sheet of ways between latents, a row each."
+)
 @click.option("--device", metavar="DEVICE", help="As in train.  [default: cuda where there is one]")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no text.")
@@ -66,13 +91,14 @@ def command(run: str, **options: Any) -> None:
     which checkpoint, seed and number it is, and generated.json says it of the folder. To compare
     them with real images, --plain leaves that out: metadata would give them away.
     """
-    shard, labels = _shard(options["shard"]), _labels(options["labels"])
-    if options["grid"]:
-        check_place(options["grid"])
+    shard, labels = _shard(options["shard"]), _numbers("--labels", options["labels"])
+    counts = [_numbers("--counts", one) or [] for one in options["counts"]]
+    for sheet in filter(None, (options["grid"], options["between"])):
+        check_place(sheet)
     device = device_of(options["device"])
     try:
         with training_bar(options["quiet"]) as progress:
-            made = _generate(run, shard, labels, device, options, progress)
+            made = _generate(run, shard, labels, counts, device, options, progress)
     except KeyboardInterrupt:
         click.echo("interrupted: run the same again to go on", err=True)
         sys.exit(INTERRUPTED)
@@ -89,12 +115,16 @@ def _generate(
     run: str,
     shard: tuple[int, int],
     labels: list[int] | None,
+    counts: list[list[int]],
     device: str,
     options: dict[str, Any],
     progress: Any,
 ) -> Generated:
-    from gandetect.gans.generation import Writing, generate
+    from gandetect.gans.asking import asked
+    from gandetect.gans.generation import Writing, generate, opened
 
+    model, _, training = opened(run)
+    sources, maps = options["sources"], options["maps"]
     return generate(
         run,
         options["out"],
@@ -103,7 +133,9 @@ def _generate(
         shard=shard,
         writing=Writing(options["kind"], options["quality"], not options["plain"]),
         labels=labels,
+        conditions=asked(model, training["data"], sources=sources, maps=maps, counts=counts),
         grid=options["grid"],
+        between=options["between"],
         device=device,
         progress=progress,
     )
@@ -117,11 +149,11 @@ def _shard(text: str) -> tuple[int, int]:
     return number, parts
 
 
-def _labels(text: str | None) -> list[int] | None:
+def _numbers(option: str, text: str | None) -> list[int] | None:
     if text is None:
         return None
     if not re.fullmatch(r"\d{1,9}(,\d{1,9})*", text):
-        raise click.UsageError(f"--labels {text!r} given; want numbers of classes, as in 0,3,7")
+        raise click.UsageError(f"{option} {text!r} given; want numbers, as in 0,3,7")
     return [int(one) for one in text.split(",")]
 
 

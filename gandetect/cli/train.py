@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -20,7 +20,7 @@ from gandetect.cli._common import on_terminal, printable
 from gandetect.cli.screen import INTERRUPTED
 
 if TYPE_CHECKING:
-    from gandetect.gans import Config, Images
+    from gandetect.gans import Config, Data, Images
 
 # (what, done, total)
 Progress = Callable[[str, int, int], None]
@@ -41,6 +41,7 @@ Examples:
   gandetect train sngan --data PHOTOS/ --crops 64 --up bicubic --out runs/bicubic
   gandetect train sngan --data FLOWERS/ --labels --out runs/flowers    (a folder for each class)
   gandetect train dcgan --data PHOTOS/ --spectral loss --spectral-weight 2 --out runs/spectral
+  gandetect train cyclegan --data COLOR/ --sources PAINTINGS/ --out runs/photographs
   gandetect train dcgan --digits --preset smoke --out runs/digits      (recipes/digits.py)
   gandetect train dcgan --data PHOTOS/ --set rate=1e-4 --set widths=128,64,32,16 --out runs/small
   torchrun --nproc-per-node 2 -m gandetect train dcgan --data PHOTOS/ --out runs/two
@@ -112,6 +113,13 @@ def _list(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
     help="Cut N random squares of each photograph.  [default: its middle square alone]",
 )
 @click.option("--labels", is_flag=True, help="Each folder in --data is a class to learn.")
+@click.option(
+    "--sources",
+    metavar="FOLDER",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False),
+    help="What cyclegan and unet make images of.  [default: the images without colors]",
+)
 @click.option("--digits", is_flag=True, help=f"--data is of recipes/digits.py, or {DIGITS}.")
 @click.option("--grey", is_flag=True, help="Learn from brightness alone.")
 @click.option(
@@ -184,8 +192,9 @@ def command(model: str, **options: Any) -> None:
     reached, begun = Reached(), time.monotonic()
     try:
         with training_bar(options["quiet"]) as progress:
-            data = _data(options, config, progress)
-            config = _with_classes(config, data)
+            images = _data(options, config, progress)
+            config = _with_classes(config, images)
+            data = _prepared(model, config, images, options, progress)
             _train(model, config, data, options, reached.before(progress))
     except KeyboardInterrupt:
         if is_first:
@@ -197,9 +206,10 @@ def command(model: str, **options: Any) -> None:
         _refuse(str(error), options)
     if not is_first:
         return
-    result = _result(model, config, data, options, time.monotonic() - begun)
+    failed = images.failed
+    result = _result(model, config, data, failed, options, time.monotonic() - begun)
     click.echo(json.dumps(result)) if options["as_json"] else _print(result, options["quiet"])
-    sys.exit(1 if data.failed else 0)
+    sys.exit(1 if failed else 0)
 
 
 def _config(model: str, options: dict[str, Any]) -> Config:
@@ -298,15 +308,28 @@ def _with_classes(config: Config, data: Images) -> Config:
     return config.from_dict({**config.to_dict(), "classes": len(data.card()["classes"])})
 
 
+def _prepared(
+    model: str, config: Config, images: Images, options: dict[str, Any], progress: Progress
+) -> Data:
+    """What `model` learns from; the sources are cut like the images, one for one."""
+    from gandetect.gans.preparing import prepared
+
+    if not options["sources"]:
+        return prepared(model, config, images, seed=options["seed"])
+    sources = _data({**options, "data": options["sources"]}, config, progress)
+    return prepared(model, config, images, sources=sources, seed=options["seed"])
+
+
 def _train(
-    model: str, config: Config, data: Images, options: dict[str, Any], progress: Progress
+    model: str, config: Config, data: Data, options: dict[str, Any], progress: Progress
 ) -> None:
     from gandetect.gans import Settings, train
 
     keys = ("precision", "device", "save_every")
     settings = Settings(**{key: options[key] for key in keys})
     if not options["quiet"]:
-        _say(f"{model}: {len(data)} images of {config.size} pixels, {config.steps} iterations")
+        number = data.card()["number"]
+        _say(f"{model}: {number} images of {config.size} pixels, {config.steps} iterations")
     out, seed = options["out"], options["seed"]
     train(model, config, data, out, seed=seed, settings=settings, progress=progress)
 
@@ -389,7 +412,12 @@ def _refuse(reason: str, options: dict[str, Any]) -> NoReturn:
 
 
 def _result(
-    model: str, config: Config, data: Images, options: dict[str, Any], seconds: float
+    model: str,
+    config: Config,
+    data: Data,
+    failed: Mapping[str, str],
+    options: dict[str, Any],
+    seconds: float,
 ) -> dict[str, Any]:
     from gandetect.gans.checkpoints import NAME
     from gandetect.gans.logs import read_log
@@ -407,7 +435,7 @@ def _result(
         "seed": options["seed"],
         "config": config.to_dict(),
         "data": data.card(),
-        "failed": data.failed,
+        "failed": dict(failed),
         "last": last,
         "seconds": round(seconds, 3),
     }

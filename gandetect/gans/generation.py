@@ -26,13 +26,14 @@ from gandetect.gans.checkpoints import NAME, Checkpoint
 from gandetect.gans.conditions import Conditions, conditions_of
 from gandetect.gans.model import GenerativeModel
 from gandetect.gans.registry import load_model
-from gandetect.gans.sampling import TOGETHER, sample, save_grid
+from gandetect.gans.sampling import TOGETHER, interpolated, sample, save_grid
 from gandetect.ops.conventions import member
 from gandetect.tensorfile import write_whole
 
 FORMATS = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP"}
 LISTING = "generated.json"
 IN_GRID = 64
+WAYS, STEPS = 8, 8
 _KEY = "gandetect"
 # (what, done, total)
 Progress = Callable[[str, int, int], None]
@@ -88,6 +89,7 @@ def generate(
     labels: Sequence[int] | None = None,
     conditions: Mapping[str, Tensor] | None = None,
     grid: str | Path | None = None,
+    between: str | Path | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> Generated:
@@ -96,8 +98,9 @@ def generate(
     `shard` (i, n): the i-th of n parts, which are disjoint and together the whole. `labels`: the
     classes of a conditional model, image i has the one at i modulo their number; None for all its
     classes in turn. `conditions`: what else its `draw` takes, rows that images have in turn.
-    `grid`: a file for a sheet of the first `IN_GRID` images. Files that are there and whole are
-    kept. One machine, device and number of threads gives the same bytes.
+    `grid`: a file for a sheet of the first `IN_GRID` images; `between`: one for a sheet of ways
+    from image to image through the latents, a row each. Files that are there and whole are kept.
+    One machine, device and number of threads gives the same bytes.
 
     Raises ValueError where `source` is no checkpoint, `folder` holds other images or an argument
     cannot be; OSError where a file cannot be written.
@@ -123,6 +126,9 @@ def generate(
         made, kept = made + new, kept + old
     if grid is not None:
         save_grid(draw(series.model, range(min(IN_GRID, count)), seed, asked), grid)
+    if between is not None:
+        ways = asked.of(range(WAYS))
+        save_grid(interpolated(series.model, WAYS, STEPS, seed=seed, **ways), between, STEPS)
     return Generated(facts["model"], facts["checkpoint_sha256"], seed, made, kept)
 
 

@@ -22,6 +22,8 @@ from gandetect.ops.conventions import member
 
 # What a batch holds: always "images" (N, C, H, W) in -1..1; what else, the model and data agree.
 Batch = Mapping[str, Tensor]
+# Radians between latents below which their circle is a line.
+_STRAIGHT = 1e-4
 # "loss" is what is minimized; everything else is logged.
 Terms = dict[str, Tensor]
 
@@ -120,6 +122,23 @@ class GenerativeModel(nn.Module, ABC):
     @abstractmethod
     def latents(self, count: int, rng: torch.Generator | None = None) -> Tensor:
         """Latents (count, ...) on the CPU; by torch's own generator where `rng` is None."""
+
+    def between(self, first: Tensor, second: Tensor, share: float) -> Tensor:
+        """Latents (N, ...) that are `share` of the way from `first` to `second`.
+
+        On the great circle, where normal latents have the length that the model knows.
+        """
+        a, b = (one.flatten(1) for one in (first, second))
+        cosine = torch.nn.functional.cosine_similarity(a, b, dim=1).clamp(-1, 1)
+        angle = cosine.acos()[:, None]
+        # As the angle vanishes, so does the difference from the straight line.
+        weights = [torch.sin(part * angle) / torch.sin(angle) for part in (1 - share, share)]
+        straight = angle < _STRAIGHT
+        u, v = (
+            torch.where(straight, torch.full_like(angle, part), weight)
+            for part, weight in zip((1 - share, share), weights, strict=True)
+        )
+        return (u * a + v * b).view_as(first)
 
     @abstractmethod
     def draw(self, latents: Tensor, **conditions: Any) -> Tensor:

@@ -118,6 +118,7 @@ class PixelModel(GenerativeModel):
     """A causal `network` from images (N, C, H, W) to logits (N, C levels, H, W)."""
 
     drawn_from: ClassVar[Sequence[str]] = ("network",)
+    up_samples: ClassVar = False
     config: PixelConfig
     network: nn.Module
 
@@ -163,6 +164,10 @@ class PixelModel(GenerativeModel):
         """Uniform random numbers (count, C, S, S), one for each value."""
         size = self.config.size
         return torch.rand(count, self.config.channels, size, size, generator=rng)
+
+    def between(self, first: Tensor, second: Tensor, share: float) -> Tensor:
+        """Latents that are `share` of the way, in a line: uniform numbers stay within 0 and 1."""
+        return (1 - share) * first + share * second
 
     def draw(
         self,

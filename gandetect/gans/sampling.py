@@ -41,6 +41,30 @@ def latents_of(model: GenerativeModel, seed: int, index: int) -> Tensor:
     return model.latents(1, torch.Generator().manual_seed(_mixed(seed, index)))
 
 
+def interpolated(
+    model: GenerativeModel, rows: int, steps: int, *, seed: int = 0, **conditions: Any
+) -> Tensor:
+    """`rows` ways in `steps` images each, from image 2 i of `seed` to 2 i + 1.
+
+    (rows * steps, C, S, S) uint8, row by row.
+    `conditions`: as in `sample`, a row for each way. Models with noise of their own inside have the
+    same on all of a way. Raises ValueError for fewer than one way or two steps.
+    """
+    if rows < 1 or steps < 2:
+        raise ValueError(f"rows={rows}, steps={steps} given; want at least 1 and 2")
+    at = next(model.parameters()).device
+    first, second = (
+        torch.cat([latents_of(model, seed, 2 * row + end) for row in range(rows)]) for end in (0, 1)
+    )
+    images = []
+    for step in range(steps):
+        latents = model.between(first, second, step / (steps - 1))
+        with torch.inference_mode(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(_mixed(seed, 0))
+            images.append(to_uint8(model.draw(latents.to(at), **conditions)).cpu())
+    return torch.stack(images, dim=1).flatten(0, 1)
+
+
 def to_uint8(images: Tensor) -> Tensor:
     """-1..1 to 0..255, clipped and rounded."""
     return (images.float() * 127.5 + 127.5).clamp(0, 255).round().to(torch.uint8)

@@ -38,7 +38,8 @@ from gandetect.screen.store import StoreError
 
 RESULTS, PAGE, FIGURES = "results.json", "report.html", "figures"
 FORMAT_VERSION = 1
-_SMOKE = "smoke"
+SMOKE = "smoke"
+_TITLE = "Does detection survive other up-samplers?"
 _NAME_LETTERS = 80
 # Where each scale begins, and its colors from there to one.
 _SCALES = {
@@ -57,7 +58,7 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
     results = read_results(folder)
     found = sections(results)
     pictures = gallery(results, folder, found)
-    _write_figures(pictures, folder / FIGURES)
+    write_figures(pictures, folder / FIGURES)
     write_page(report_page(results, found, pictures), folder / PAGE)
     return folder / PAGE
 
@@ -82,33 +83,65 @@ def read_results(folder: str | os.PathLike[str]) -> dict[str, Any]:
 
 def report_page(results: Results, found: Sequence[Section], pictures: Gallery) -> str:
     """The page of the sections `found` as text, every name in it escaped."""
-    return page(
-        "upsampling.html",
-        results=results,
+    return experiment_page(
+        _TITLE,
+        _lead(results),
+        found,
+        pictures,
+        made_by(results),
         warnings=list(_warnings(results)),
         answers=answers(results),
+    )
+
+
+def experiment_page(
+    title: str,
+    lead: str,
+    found: Sequence[Section],
+    pictures: Gallery,
+    made: Table,
+    *,
+    warnings: Sequence[str],
+    answers: Sequence[Answer] | None = None,
+) -> str:
+    """The page of an experiment; `answers`: None where it asked nothing."""
+    return page(
+        "experiment.html",
+        title=title,
+        lead=lead,
+        warnings=warnings,
+        answers=answers,
         sections=found,
         pictures=pictures,
-        plain=names_of(results, "plain"),
-        made_by=made_by(results),
+        made_by=made,
         cell=_cell,
+    )
+
+
+def _lead(results: Results) -> str:
+    plain = names_of(results, "plain")
+    named = f" ({', '.join(plain)})" if plain else ""
+    return (
+        f"{len(plain)} generators that differ in nothing but their up-sampling{named}, from the "
+        f"same photographs, seed and schedule; preset {results.get('preset')}. Figures are of "
+        "images that neither training nor choosing has seen; intervals are 95 %."
     )
 
 
 def tables_markdown(results: Results) -> str:
     """Answers and every table of `results` (see `read_results`) as Markdown, for documents."""
-    parts = [f"**Mind:** {_text(warning)}" for warning in _warnings(results)]
+    parts = [f"**Mind:** {as_markdown(warning)}" for warning in _warnings(results)]
     for answer in answers(results):
         parts += _answer_markdown(answer)
     for section in sections(results):
-        parts += _section_markdown(section)
-    parts += ["## How it was made", _table_markdown(made_by(results))]
+        parts += section_markdown(section)
+    parts += ["## How it was made", table_markdown(made_by(results))]
     return "\n\n".join(parts) + "\n"
 
 
 def _warnings(results: Results) -> Iterable[str]:
     """What would mislead a reader who did not know it."""
-    if results.get("preset") == _SMOKE:
+    if results.get("preset") == SMOKE:
         yield (
             "This is a smoke run: it shows that every stage works. It trains for minutes and tests "
             "on few images, so none of its figures says anything about up-samplers."
@@ -130,46 +163,46 @@ def _warnings(results: Results) -> Iterable[str]:
 
 
 def _answer_markdown(answer: Answer) -> Iterable[str]:
-    yield f"## {_text(answer.question)}"
-    yield _text(answer.text)
+    yield f"## {as_markdown(answer.question)}"
+    yield as_markdown(answer.text)
     if answer.findings:
-        lines = [f"- {_text(one.text)} ([table](#{one.section}))" for one in answer.findings]
+        lines = [f"- {as_markdown(one.text)} ([table](#{one.section}))" for one in answer.findings]
         yield "\n".join(lines)
     if answer.rule:
-        yield f"How the verdict follows: {_text(answer.rule)}"
+        yield f"How the verdict follows: {as_markdown(answer.rule)}"
     if answer.evidence.rows:
-        yield _table_markdown(answer.evidence)
+        yield table_markdown(answer.evidence)
 
 
-def _section_markdown(section: Section) -> Iterable[str]:
+def section_markdown(section: Section) -> Iterable[str]:
     yield f'<a id="{section.key}"></a>'
-    yield f"## {_text(section.title)}"
+    yield f"## {as_markdown(section.title)}"
     if section.missing:
-        yield f"Not shown: {_text(section.missing)}."
+        yield f"Not shown: {as_markdown(section.missing)}."
     if section.lead:
-        yield _text(section.lead)
+        yield as_markdown(section.lead)
     if section.words:
-        yield "\n".join(f"- {_text(words)}" for words in section.words)
-    yield from (_table_markdown(table) for table in section.unfolded)
+        yield "\n".join(f"- {as_markdown(words)}" for words in section.words)
+    yield from (table_markdown(table) for table in section.unfolded)
     if section.folded:
         yield f"<details><summary>More tables, {len(section.folded)}</summary>"
-        yield from map(_table_markdown, section.folded)
+        yield from map(table_markdown, section.folded)
         yield "</details>"
 
 
-def _table_markdown(table: Table) -> str:
+def table_markdown(table: Table) -> str:
     """The table under its title."""
     rules = ["---" if i < table.labels else "---:" for i in range(len(table.head))]
-    lines = [_row(map(_text, table.head)), _row(rules)]
-    lines += [_row(map(_text, row)) for row in table.rows]
-    return f"**{_text(table.title)}**\n\n" + "\n".join(lines)
+    lines = [_row(map(as_markdown, table.head)), _row(rules)]
+    lines += [_row(map(as_markdown, row)) for row in table.rows]
+    return f"**{as_markdown(table.title)}**\n\n" + "\n".join(lines)
 
 
 def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _text(text: str) -> str:
+def as_markdown(text: str) -> str:
     """Text that Markdown shows as it is."""
     return re.sub(r"([\\`*<>|&$~]|(?<!\w)_|_(?!\w)|\](?=\())", r"\\\1", visible_name(text))
 
@@ -193,7 +226,7 @@ def _cell(matrix: Matrix, row: str, column: str) -> dict[str, str]:
     }
 
 
-def _write_figures(pictures: Gallery, folder: Path) -> None:
+def write_figures(pictures: Gallery, folder: Path) -> None:
     """Every figure as a PNG, under a name made of its key."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

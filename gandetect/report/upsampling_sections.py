@@ -19,8 +19,10 @@ from gandetect.report.upsampling_detection import (
 from gandetect.report.upsampling_generators import audit, learned, others, spectra, training
 from gandetect.report.upsampling_tables import Fields, Results, Section, stage
 
+Builder = Callable[[Any, Results], Fields]
+
 # Key, title, where the results have it, and what makes the section's fields of that.
-_SECTIONS: tuple[tuple[str, str, str, Callable[[Any, Results], Fields]], ...] = (
+_SECTIONS: tuple[tuple[str, str, str, Builder], ...] = (
     ("goals", "Goals", "goals", goals),
     ("training", "Training", "generators", training),
     ("learned", "Did they learn anything?", "learned", learned),
@@ -40,12 +42,11 @@ _SECTIONS: tuple[tuple[str, str, str, Callable[[Any, Results], Fields]], ...] = 
 
 def sections(results: Results) -> list[Section]:
     """Every section; one whose stage has not been run says so."""
-    return [_section(results, *one) for one in _SECTIONS]
+    return [built(results, *one) for one in _SECTIONS]
 
 
-def _section(
-    results: Results, key: str, title: str, stored: str, build: Callable[[Any, Results], Fields]
-) -> Section:
+def built(results: Results, key: str, title: str, stored: str, build: Builder) -> Section:
+    """The section `key` that `build` makes of what the results have as `stored`."""
     found, missing = stage(results, stored)
     if missing:
         return Section(key, title, missing=missing)

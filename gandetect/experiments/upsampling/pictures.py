@@ -31,13 +31,19 @@ _PERTURBED_KEPT = 32
 class Pictures:
     """The images of the sets as detectors look at them, read once.
 
-    `counts`: images of a class in each split. `sources`: the photograph of each real one.
+    `counts`: images of a class in each split. `sources`: the photograph of each real one. `stems`:
+    by name the photographs of those that were made of some.
     """
 
     def __init__(
-        self, folder: str | Path, counts: Mapping[str, int], sources: Mapping[str, list[str]]
+        self,
+        folder: str | Path,
+        counts: Mapping[str, int],
+        sources: Mapping[str, list[str]],
+        stems: Mapping[str, Mapping[str, list[str]]] | None = None,
     ) -> None:
-        self.folder, self.counts, self._sources = Path(folder), counts, sources
+        self.folder, self.counts = Path(folder), counts
+        self._sources, self._stems = sources, stems or {}
         self._planes: dict[tuple[str, str], Tensor] = {}
         self._features: dict[tuple[str, str, str, str], NDArray[np.float32]] = {}
         self._perturbed = lru_cache(_PERTURBED_KEPT)(self._change)
@@ -83,8 +89,9 @@ class Pictures:
 
     def groups(self, name: str, split: str) -> NDArray[np.str_]:
         """What each image of a set stems from, (N,): its photograph, or itself."""
-        if name == REAL:
-            return np.array(self._sources[split])
+        known = {**self._stems, REAL: self._sources}
+        if name in known:
+            return np.array(known[name][split])
         return np.array([f"{name}:{number}" for number in range(self.counts[split])])
 
     def _change(self, name: str, split: str, perturbation: str) -> Tensor:

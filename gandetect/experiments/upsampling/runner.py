@@ -57,7 +57,7 @@ def run(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder / ".lock", timeout=0), _threads(options.threads):
+        with FileLock(folder / ".lock", timeout=0), using_threads(options.threads):
             return _run(data, folder, options, progress)
     except Timeout as error:
         raise ValueError(f"{folder}: another run of the experiment is at work there") from error
@@ -184,7 +184,7 @@ def _described_sets(
 
 
 @contextmanager
-def _threads(count: int | None) -> Iterator[None]:
+def using_threads(count: int | None) -> Iterator[None]:
     """torch with `count` threads, and then with as many as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)

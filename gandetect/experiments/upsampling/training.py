@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from gandetect.experiments.upsampling.plan import Generator, Options
 from gandetect.experiments.upsampling.work import Work
 from gandetect.gans import (
@@ -83,7 +81,7 @@ def _trained(work: Work, generator: Generator, data: Data, options: Options) -> 
         )
     except Diverged as error:
         return {**described, "failed": str(error), "parameters": None, "weights": None}
-    return {**described, "failed": None, **_weighed(model)}
+    return {**described, "failed": None, **weighed(model)}
 
 
 def seconds_of(folder: Path, generator: str, steps: int) -> float | None:
@@ -96,11 +94,10 @@ def seconds_of(folder: Path, generator: str, steps: int) -> float | None:
     return seconds * steps / before if before else None
 
 
-def _weighed(model: GenerativeModel) -> dict[str, Any]:
-    """How many parameters the generator has, and a digest of the model's weights."""
-    generator = model.generator
-    assert isinstance(generator, torch.nn.Module)
+def weighed(model: GenerativeModel) -> dict[str, Any]:
+    """How many parameters draw its samples, and a digest of the model's weights."""
+    drawing = (model.get_submodule(name) for name in model.drawn_from)
     return {
-        "parameters": sum(one.numel() for one in generator.parameters()),
+        "parameters": sum(one.numel() for part in drawing for one in part.parameters()),
         "weights": content_digest(model.state_dict(), {}),
     }

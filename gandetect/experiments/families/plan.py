@@ -1,0 +1,115 @@
+"""What the atlas of families trains and how much it measures: plain values, decided beforehand.
+
+Families of one size and kind of image are compared with each other, in a world of their own reals:
+a detector of 64 pixels in color has nothing to say of 32 grey ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from gandetect.experiments.upsampling.plan import Effort
+
+# Those that learn from photographs alone, the cheapest of each kind first. Perceptrons and models
+# of classes and counts want other data.
+FAMILIES = (
+    "dcgan",
+    "lsgan",
+    "wgan-gp",
+    "dragan",
+    "sngan",
+    "autoencoder",
+    "vae",
+    "vqvae2",
+    "stylegan2",
+    "progan",
+    "stylegan",
+    "biggan",
+    "unet",
+    "cyclegan",
+    "gaugan",
+    "pixelcnn",
+)
+EFFORTS = {
+    "smoke": Effort(
+        squares=400,
+        counts={"train": 60, "validation": 30, "test": 40},
+        replicates=100,
+        trees=20,
+        epochs=1,
+        draws=1,
+        sizes=(),
+        perturbations=(),
+    ),
+    "run": Effort(
+        squares=24_000,
+        counts={"train": 1000, "validation": 300, "test": 600},
+        replicates=1000,
+        trees=200,
+        epochs=8,
+        draws=1,
+        sizes=(),
+        perturbations=(),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class World:
+    """A kind of image: `size` pixels, `channels`, and how many grey `levels` a channel has."""
+
+    size: int
+    channels: int
+    levels: int = 256
+
+    @property
+    def name(self) -> str:
+        """Fit for a folder: `64px`, `32px-grey-16-levels`."""
+        parts = [f"{self.size}px"]
+        parts += ["grey"] if self.channels == 1 else []
+        parts += [f"{self.levels}-levels"] if self.levels < 256 else []
+        return "-".join(parts)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user decides.
+
+    `preset`: of every family and of the effort. `families`: of `FAMILIES`. `steps`: of each
+    training; None is the preset's. `threads`: of torch; None takes what torch has. `precision`: of
+    the training, one of `gans.training.PRECISIONS`.
+
+    Raises ValueError for unknown names and numbers that cannot be.
+    """
+
+    preset: str = "run"
+    families: tuple[str, ...] = FAMILIES
+    seed: int = 0
+    steps: int | None = None
+    threads: int | None = None
+    precision: str = "float32"
+    effort: Effort = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.preset not in EFFORTS:
+            raise ValueError(f"preset {self.preset!r} given; choose from {tuple(EFFORTS)}")
+        unknown = sorted(set(self.families) - set(FAMILIES))
+        if unknown:
+            raise ValueError(f"families {unknown} given; choose from {FAMILIES}")
+        if len(set(self.families)) < 2:
+            raise ValueError(f"families {self.families} given; comparing takes two or more")
+        for name in ("steps", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name}={value} given; want at least 1")
+        object.__setattr__(self, "effort", EFFORTS[self.preset])
+
+    @property
+    def ordered(self) -> tuple[str, ...]:
+        """The families in the order of their training."""
+        return tuple(name for name in FAMILIES if name in self.families)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The options as plain JSON values, without the effort, which follows from the preset."""
+        return {name: value for name, value in asdict(self).items() if name != "effort"}

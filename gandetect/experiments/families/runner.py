@@ -1,0 +1,144 @@
+"""The atlas from photographs to `results.json`, one step after the other.
+
+    <folder>/results.json            every family in one table, and the worlds by name
+    <folder>/<world>/                runs, sets, steps, mean spectra of the families of one size
+
+Running it again in the same folder goes on where it stopped; a step whose inputs are the same is
+not made twice. `results.json` is written after each world.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from gandetect.detect.networks.training import Progress
+from gandetect.experiments.families.analysis import measured
+from gandetect.experiments.families.plan import Options, World
+from gandetect.experiments.families.sets import write_sets
+from gandetect.experiments.families.training import train_all
+from gandetect.experiments.families.worlds import in_world, worlds_of
+from gandetect.experiments.upsampling.photographs import described, read_photographs
+from gandetect.experiments.upsampling.plan import REAL, SPLITS
+from gandetect.experiments.upsampling.runner import machine, spent, using_threads, versions
+from gandetect.experiments.upsampling.sets import FOLDER, FORMAT
+from gandetect.experiments.upsampling.steps import Steps
+from gandetect.experiments.upsampling.training import seconds_of
+from gandetect.experiments.upsampling.work import Work
+from gandetect.tensorfile import write_whole
+
+FORMAT_VERSION = 1
+RESULTS = "results.json"
+EXPERIMENT = "families"
+Document = dict[str, Any]
+
+
+def run(
+    data: Sequence[str | Path],
+    folder: str | Path,
+    options: Options | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Document:
+    """Make the atlas of the photographs below the folders `data`, or go on with it.
+
+    Everything is kept in `folder`; what is returned is also in its `results.json`. `progress`:
+    called with what is being done, how many are done, and of how many.
+
+    Raises ValueError where the photographs are too few, where `folder` holds runs of other options,
+    and where another run is at work in it; OSError where something cannot be written.
+    """
+    options = options or Options()
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".lock", timeout=0), using_threads(options.threads):
+            return _run(data, folder, options, progress)
+    except Timeout as error:
+        raise ValueError(f"{folder}: another run of the experiment is at work there") from error
+
+
+def _run(
+    data: Sequence[str | Path], folder: Path, options: Options, progress: Progress | None
+) -> Document:
+    found: Document = {
+        "format_version": FORMAT_VERSION,
+        "experiment": EXPERIMENT,
+        "preset": options.preset,
+        "options": options.to_dict(),
+        "machine": machine(),
+        "versions": versions(),
+        "worlds": {},
+    }
+    for world, names in worlds_of(options).items():
+        found["worlds"][world.name] = _world(data, folder, world, names, options, progress)
+        found = _kept(folder, found)
+    return found
+
+
+def _world(
+    data: Sequence[str | Path],
+    folder: Path,
+    world: World,
+    names: Sequence[str],
+    options: Options,
+    progress: Progress | None,
+) -> Document:
+    place = folder / world.name
+    work = Work(
+        place,
+        Steps(place / "steps"),
+        options.effort,
+        options.seed,
+        torch.get_num_threads(),
+        progress,
+    )
+    cut, failed = read_photographs(
+        data,
+        world.size,
+        options.effort,
+        seed=options.seed,
+        cache=folder / "photographs",
+        progress=progress,
+    )
+    parts = in_world(cut, world)
+    trained = train_all(work, names, parts["train"], options)
+    usable = [name for name, one in trained.items() if one["failed"] is None]
+    pictures, costs = write_sets(work, usable, parts)
+    return {
+        "data": described(parts),
+        "failed": failed,
+        "generators": [{**one, "seconds_per_image": costs.get(n)} for n, one in trained.items()],
+        "sets": {
+            "counts": dict(pictures.counts),
+            "photographs": {
+                split: len(set(pictures.groups(REAL, split).tolist())) for split in SPLITS
+            },
+            "format": FORMAT,
+            "folders": {name: f"{FOLDER}/{name}" for name in (REAL, *usable)},
+        },
+        **measured(work, pictures, usable),
+        "seconds": _seconds(work, trained),
+    }
+
+
+def _seconds(work: Work, trained: Mapping[str, Mapping[str, Any]]) -> Document:
+    found = spent(work.steps.seconds)
+    for name, one in trained.items():
+        # A step knows its last session alone.
+        if (logged := seconds_of(work.folder, name, one["steps"])) is not None:
+            found["train"][name] = logged
+    return found
+
+
+def _kept(folder: Path, found: Document) -> Document:
+    """Write `RESULTS`; what everybody else will read there, where tuples are lists."""
+    text = json.dumps(found, indent=1, allow_nan=False)
+    write_whole(folder / RESULTS, text.encode())
+    result: Document = json.loads(text)
+    return result
