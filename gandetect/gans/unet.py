@@ -76,7 +76,6 @@ class Generator(nn.Module):
 
 class UNet(GenerativeModel):
     name = "unet"
-    learns_from: ClassVar = "pairs"
     source = (
         "Ronneberger, Fischer, Brox, 2015, with padded convolutions and batch norm; trained on "
         "pairs of images after Isola et al., 2017, without dropout; widths of `run` are a quarter "
