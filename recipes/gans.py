@@ -1,32 +1,35 @@
 #!/usr/bin/env python3
-"""Train the `run` preset of every GAN with three seeds, and say what became of each.
+"""Train the `run` preset of every generative model with three seeds, and say what became of each.
 
     python recipes/photographs.py --archives data/archives
     python recipes/digits.py
     python recipes/gans.py
 
-Squares of the photographs for all but the perceptrons of 2014, which get digits. For each training:
-whether it diverged, what the monitors warned of, the losses, and how far its samples are from the
-images, beside what has learned nothing. `docs/experiments/gans.json`, sample grids and curves in
-`docs/img/gans/`. It goes on where it stopped; hours on two cores.
+Squares of the photographs for all but the perceptrons of 2014 and the conditional auto-encoder,
+which get digits. For each training: whether it diverged, what the monitors warned of, the losses,
+and how far its samples are from the images, beside what has learned nothing.
+`docs/experiments/gans.json`, curves in `docs/img/gans/`, and of the first seed samples and their
+mean spectrum in `docs/img/models/`. It goes on where it stopped; hours on two cores.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from gandetect.experiments.upsampling.spectra import mean_plane, windowed
 from gandetect.gans import MODELS, Diverged, Images, Settings, patches, preset, sample, train
 from gandetect.gans.digits import digits
 from gandetect.gans.distances import learned_something
-from gandetect.gans.logs import read_log
+from gandetect.gans.logs import read_log, seconds_of
+from gandetect.gans.preparing import asked_of, prepared
 from gandetect.gans.sampling import save_grid
 from gandetect.ops.benchmark import device_name
 from gandetect.tensorfile import write_whole
@@ -35,23 +38,29 @@ SEEDS = (0, 1, 2)
 SHOWN = 40
 COMPARED = 1000
 POINTS = 40
+PANELS = 5
 OUT = Path("docs/experiments/gans.json")
 PICTURES = Path("docs/img/gans")
+MODELS_PICTURES = Path("docs/img/models")
+DIGITS = ("gan", "cvae")
 
 
-def data_for(name: str, arguments: argparse.Namespace) -> Images:
-    """Digits for the perceptrons, squares of photographs for everyone else."""
-    if name == "gan":
-        return digits(arguments.digits, preset(name).size).without_labels()
+def images_for(name: str, arguments: argparse.Namespace) -> Images:
+    """Digits for the perceptrons and for classes, squares of photographs for everyone else."""
+    config = preset(name)
+    if name in DIGITS:
+        found = digits(arguments.digits, config.size)
+        return found if getattr(config, "classes", 0) else found.without_labels()
     return patches(
         arguments.photographs,
-        preset(name).size,
+        config.size,
         per_photograph=56,
+        grey=config.channels == 1,
         cache=arguments.runs / "photographs",
     )
 
 
-def trained(name: str, seed: int, data: Images, arguments: argparse.Namespace) -> dict[str, Any]:
+def trained(name: str, seed: int, images: Images, arguments: argparse.Namespace) -> dict[str, Any]:
     """One training and its figures; read from its file where that is there."""
     folder = arguments.runs / f"{name}-{seed}"
     done = folder / "figures.json"
@@ -62,12 +71,15 @@ def trained(name: str, seed: int, data: Images, arguments: argparse.Namespace) -
     if arguments.steps:
         config = replace(config, steps=arguments.steps)
     settings = Settings(precision=arguments.precision)
-    begun, diverged, learned = time.monotonic(), None, None
+    data = prepared(name, config, images)
+    diverged, learned = None, None
     try:
         model = train(name, config, data, folder, seed=seed, settings=settings)
-        drawn = sample(model, COMPARED, seed=seed)
+        asked = asked_of(model, images.take(range(COMPARED)), data.card())
+        drawn = sample(model, COMPARED, seed=seed, **asked)
         save_grid(drawn[:SHOWN], folder / "grid.png", columns=10)
         real = data.batch(COMPARED)["images"]
+        draw_spectra({"samples": drawn, "images": real}, folder / "spectrum.png")
         learned = learned_something(drawn, real, seed=seed).to_dict()
     except Diverged as error:
         diverged = str(error)
@@ -75,7 +87,7 @@ def trained(name: str, seed: int, data: Images, arguments: argparse.Namespace) -
         "model": name,
         "seed": seed,
         "steps": config.steps,
-        "seconds": round(time.monotonic() - begun),
+        "seconds": round(seconds_of(folder, config.steps) or 0),
         "diverged": diverged,
         "learned": learned,
         **told_by_log(folder),
@@ -88,16 +100,39 @@ def told_by_log(folder: Path) -> dict[str, Any]:
     """Warnings, the last looks at the samples, and thinned curves of a run's log."""
     lines = read_log(folder)
     looks = [line for line in lines if "samples/diversity" in line]
-    losses = [line for line in lines if "generator/loss" in line]
+    losses = [line for line in lines if any(key.endswith("/loss") for key in line)]
     kept = losses[:: max(1, len(losses) // POINTS)]
-    names = ("discriminator/loss", "generator/loss")
+    names = sorted({key for line in losses for key in line if key.endswith("/loss")})
     warned = [(line["step"], text) for line in losses for text in line.get("warnings", [])]
     return {
         "warnings": {text.split(":")[0]: step for step, text in warned},
         "diversity": looks[-1]["samples/diversity"] if looks else None,
         "spectral_l1": [[look["step"], round(look["samples/spectral_l1"], 3)] for look in looks],
-        "curves": {name: [[x["step"], round(x[name], 4)] for x in kept] for name in names},
+        "curves": {
+            name: [[one["step"], round(one[name], 4)] for one in kept if name in one]
+            for name in names
+        },
     }
+
+
+def draw_spectra(sets: Mapping[str, Tensor], out: Path) -> None:
+    """The mean log spectrum of each of `sets` (N, C, S, S) uint8, and the first less the second."""
+    from matplotlib.figure import Figure
+
+    maps = {name: mean_plane(windowed(one.float().mean(dim=1))) for name, one in sets.items()}
+    first, second = maps.values()
+    low, high = (float(one) for one in (second.min(), second.max()))
+    figure = Figure(figsize=(8.4, 2.9), layout="constrained")
+    panels = {**maps, "difference": first - second}
+    for axes, (name, plane) in zip(figure.subplots(1, 3), panels.items(), strict=True):
+        is_difference = name == "difference"
+        limits = (-15.0, 15.0) if is_difference else (low, high)
+        colors = "RdBu_r" if is_difference else "magma"
+        shown = axes.imshow(plane.numpy(), cmap=colors, vmin=limits[0], vmax=limits[1])
+        axes.set_title(name)
+        axes.set_axis_off()
+        figure.colorbar(shown, ax=axes, shrink=0.8, label="dB")
+    figure.savefig(out, dpi=90)
 
 
 def draw_curves(rows: list[dict[str, Any]], out: Path) -> None:
@@ -105,27 +140,34 @@ def draw_curves(rows: list[dict[str, Any]], out: Path) -> None:
     from matplotlib.figure import Figure
 
     names = list(dict.fromkeys(row["model"] for row in rows))
-    figure = Figure(figsize=(3.2 * len(names), 2.8), layout="constrained")
-    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+    down = -(-len(names) // PANELS)
+    figure = Figure(figsize=(3.2 * PANELS, 2.6 * down), layout="constrained")
+    panels = figure.subplots(down, PANELS, squeeze=False).flat
+    for axes, name in zip(panels, names, strict=False):
         for row in (one for one in rows if one["model"] == name):
-            for curve, color in zip(row["curves"].values(), ("C0", "C1"), strict=True):
-                steps, losses = zip(*curve, strict=True)
-                axes.plot(steps, losses, color=color, linewidth=0.9)
+            for number, (curve, points) in enumerate(row["curves"].items()):
+                label = curve.removesuffix("/loss") if row["seed"] == SEEDS[0] else None
+                axes.plot(*zip(*points, strict=True), f"C{number}", linewidth=0.9, label=label)
         axes.set_title(name)
         axes.set_xlabel("iteration")
-    figure.suptitle(
-        "losses of the discriminator (blue) and the generator (orange), each seed a line"
-    )
+        axes.legend(fontsize="x-small", frameon=False)
+    for axes in panels:
+        axes.set_axis_off()
+    figure.suptitle("losses, each seed a line")
     figure.savefig(out, dpi=110)
 
 
 def report(rows: list[dict[str, Any]], cards: Mapping[str, Any], runs: Path) -> None:
     """The JSON file and the pictures."""
-    PICTURES.mkdir(parents=True, exist_ok=True)
+    for folder in (PICTURES, MODELS_PICTURES):
+        folder.mkdir(parents=True, exist_ok=True)
     for row in rows:
-        grid = runs / f"{row['model']}-{row['seed']}" / "grid.png"
-        if row["seed"] == SEEDS[0] and grid.exists():
-            (PICTURES / f"{row['model']}.png").write_bytes(grid.read_bytes())
+        made = runs / f"{row['model']}-{row['seed']}"
+        for drawn, kept in (("grid.png", ""), ("spectrum.png", "-spectrum")):
+            if row["seed"] == SEEDS[0] and (made / drawn).exists():
+                (MODELS_PICTURES / f"{row['model']}{kept}.png").write_bytes(
+                    (made / drawn).read_bytes()
+                )
     draw_curves(rows, PICTURES / "curves.png")
     found = {"cpu": device_name("cpu"), "torch": torch.__version__, "data": cards, "runs": rows}
     write_whole(OUT, (json.dumps(found, indent=1) + "\n").encode())
@@ -151,9 +193,9 @@ def main() -> int:
     rows, cards = [], {}
     for seed in arguments.seeds:
         for name in arguments.models:
-            data = data_for(name, arguments)
-            cards[name] = data.card()
-            rows.append(trained(name, seed, data, arguments))
+            images = images_for(name, arguments)
+            cards[name] = images.card()
+            rows.append(trained(name, seed, images, arguments))
             print(f"{name} seed {seed}: {rows[-1]['diverged'] or 'trained'}", flush=True)
     report(rows, cards, arguments.runs)
     return 0

@@ -21,17 +21,22 @@ KEPT = ("results.json", "report.html")
 FIGURES = "figures"
 
 
+def copy_experiment(folder: Path, name: str) -> None:
+    """Results, page and figures of the experiment in `folder`, for the documents."""
+    out = DOCUMENTS / name
+    out.mkdir(parents=True, exist_ok=True)
+    for one in KEPT:
+        shutil.copyfile(folder / one, out / one)
+    shutil.rmtree(out / FIGURES, ignore_errors=True)
+    shutil.copytree(folder / FIGURES, out / FIGURES)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path, help="of the experiment")
     folder = parser.parse_args().folder
     write_report(folder)
-    out = DOCUMENTS / "upsampling"
-    out.mkdir(parents=True, exist_ok=True)
-    for name in KEPT:
-        shutil.copyfile(folder / name, out / name)
-    shutil.rmtree(out / FIGURES, ignore_errors=True)
-    shutil.copytree(folder / FIGURES, out / FIGURES)
+    copy_experiment(folder, "upsampling")
     tables = tables_markdown(read_results(folder))
     (DOCUMENTS / "upsampling.md").write_text(tables, encoding="utf-8")
     return 0

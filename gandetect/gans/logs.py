@@ -100,3 +100,16 @@ def _cut(path: Path, step: int) -> None:
         return
     kept = [json.dumps(line) for line in read_log(path.parent) if line.get("step", 0) <= step]
     write_whole(path, "".join(f"{line}\n" for line in kept).encode())
+
+
+def seconds_of(folder: str | Path, steps: int) -> float | None:
+    """What the run in `folder` took for `steps` iterations, over all sessions, by its log.
+
+    None where the log has no line.
+    """
+    seconds, before = 0.0, 0
+    for line in read_log(folder):
+        if rate := line.get("iterations_per_s"):
+            seconds += (line["step"] - before) / rate
+            before = line["step"]
+    return seconds * steps / before if before else None

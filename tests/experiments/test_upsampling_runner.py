@@ -135,18 +135,6 @@ def test_one_generator_is_not_enough():
         usable({"a": row("plain"), "b": row("plain", failed="nan")})
 
 
-def test_the_log_tells_what_all_sessions_of_a_training_took(tmp_path):
-    place = tmp_path / "runs" / "a"
-    place.mkdir(parents=True)
-    lines = [
-        {"step": 50, "iterations_per_s": 10.0}, {"step": 50, "samples/diversity": 1.0},
-        {"step": 100, "iterations_per_s": 5.0},
-    ]  # fmt: skip
-    (place / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert training.seconds_of(tmp_path, "a", 120) == pytest.approx(15 * 1.2)
-    assert training.seconds_of(tmp_path, "b", 120) is None
-
-
 def test_seconds_are_added_by_stage():
     seconds = {
         "train/a": 5.0, "sets/real": 1.0, "sets/a": 2.0, "scores/svm/both/setting-0/a": 0.5,

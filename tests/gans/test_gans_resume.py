@@ -1,5 +1,7 @@
 """Training that was interrupted gives the same bits as training that was not."""
 
+import json
+
 import pytest
 import torch
 from filelock import FileLock
@@ -8,7 +10,7 @@ from tiny_runs import tiny, tiny_images
 from gandetect.gans import load_model, sample, train
 from gandetect.gans.checkpoints import NAME, Checkpoint
 from gandetect.gans.dcgan import DCGAN
-from gandetect.gans.logs import read_log
+from gandetect.gans.logs import read_log, seconds_of
 from gandetect.gans.training import Settings, Trainer
 
 EVERY = Settings(log_every=2, sample_every=4, save_every=3)
@@ -123,3 +125,13 @@ def test_two_trainings_in_one_folder_are_refused(tmp_path):
     train("dcgan", tiny(steps=2), tiny_images(), tmp_path)
     with FileLock(tmp_path / ".lock").acquire(timeout=0):
         pass
+
+
+def test_the_log_tells_what_all_sessions_of_a_training_took(tmp_path):
+    lines = [
+        {"step": 50, "iterations_per_s": 10.0}, {"step": 50, "samples/diversity": 1.0},
+        {"step": 100, "iterations_per_s": 5.0},
+    ]  # fmt: skip
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert seconds_of(tmp_path, 120) == pytest.approx(15 * 1.2)
+    assert seconds_of(tmp_path / "none", 120) is None

@@ -28,8 +28,8 @@ from gandetect.experiments.upsampling.plan import REAL, SPLITS
 from gandetect.experiments.upsampling.runner import machine, spent, using_threads, versions
 from gandetect.experiments.upsampling.sets import FOLDER, FORMAT
 from gandetect.experiments.upsampling.steps import Steps
-from gandetect.experiments.upsampling.training import seconds_of
 from gandetect.experiments.upsampling.work import Work
+from gandetect.gans.logs import seconds_of
 from gandetect.tensorfile import write_whole
 
 FORMAT_VERSION = 1
@@ -131,7 +131,7 @@ def _seconds(work: Work, trained: Mapping[str, Mapping[str, Any]]) -> Document:
     found = spent(work.steps.seconds)
     for name, one in trained.items():
         # A step knows its last session alone.
-        if (logged := seconds_of(work.folder, name, one["steps"])) is not None:
+        if (logged := seconds_of(work.folder / one["run"], one["steps"])) is not None:
             found["train"][name] = logged
     return found
 

@@ -26,8 +26,9 @@ from gandetect.experiments.upsampling.pictures import Pictures
 from gandetect.experiments.upsampling.plan import PLAIN, REAL, SPLITS, Options, generators
 from gandetect.experiments.upsampling.sets import FOLDER, FORMAT, write_sets
 from gandetect.experiments.upsampling.steps import Steps
-from gandetect.experiments.upsampling.training import configuration, seconds_of, train_all
+from gandetect.experiments.upsampling.training import configuration, train_all
 from gandetect.experiments.upsampling.work import Work
+from gandetect.gans.logs import seconds_of
 from gandetect.ops.benchmark import device_name
 from gandetect.tensorfile import write_whole
 
@@ -118,7 +119,7 @@ def _seconds(work: Work, trained: Mapping[str, Mapping[str, Any]]) -> Document:
     found = spent(work.steps.seconds)
     for name, one in trained.items():
         # A step knows its last session alone.
-        if (logged := seconds_of(work.folder, name, one["steps"])) is not None:
+        if (logged := seconds_of(work.folder / one["run"], one["steps"])) is not None:
             found["train"][name] = logged
     return found
 

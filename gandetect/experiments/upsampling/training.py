@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from gandetect.experiments.upsampling.plan import Generator, Options
@@ -19,7 +18,6 @@ from gandetect.gans import (
     preset,
     train,
 )
-from gandetect.gans.logs import read_log
 from gandetect.tensorfile import content_digest
 
 MODEL = "sngan"
@@ -82,16 +80,6 @@ def _trained(work: Work, generator: Generator, data: Data, options: Options) -> 
     except Diverged as error:
         return {**described, "failed": str(error), "parameters": None, "weights": None}
     return {**described, "failed": None, **weighed(model)}
-
-
-def seconds_of(folder: Path, generator: str, steps: int) -> float | None:
-    """What the training took by its log, over all sessions; None where it has no line."""
-    seconds, before = 0.0, 0
-    for line in read_log(folder / RUNS / generator):
-        if rate := line.get("iterations_per_s"):
-            seconds += (line["step"] - before) / rate
-            before = line["step"]
-    return seconds * steps / before if before else None
 
 
 def weighed(model: GenerativeModel) -> dict[str, Any]:
