@@ -26,6 +26,7 @@ MODELS = {
     "progan": "progan.ProGAN",
     "stylegan": "stylegan.StyleGAN",
     "stylegan2": "stylegan2.StyleGAN2",
+    "mc2-stylegan2": "mc2_stylegan2.MC2StyleGAN2",
     "biggan": "biggan.BigGAN",
     "cyclegan": "cyclegan.CycleGAN",
     "gaugan": "gaugan.GauGAN",
