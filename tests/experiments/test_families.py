@@ -1,0 +1,189 @@
+"""The atlas of families: plan, worlds, and the whole of it, stopped in the middle or not."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from upsampling_sets import as_bytes, photographs
+
+from gandetect.experiments.classifiers import CLASSIFIERS, LinearLayer
+from gandetect.experiments.families import analysis, run, training
+from gandetect.experiments.families.plan import EFFORTS, FAMILIES, Options, World
+from gandetect.experiments.families.worlds import in_world, worlds_of
+from gandetect.experiments.upsampling.steps import Steps
+from gandetect.experiments.upsampling.work import Work
+from gandetect.gans import Diverged, Images, preset
+from gandetect.report.families import read_results, sections, tables_markdown, write_report
+
+# One of every kind that is asked otherwise, and one of a world of its own.
+SMALL = ("dcgan", "vae", "unet", "gaugan")
+OPTIONS = Options(preset="smoke", families=SMALL, steps=2, threads=1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Twelve photographs, large enough that no square is enlarged."""
+    place = tmp_path_factory.mktemp("photographs")
+    for number, image in enumerate(as_bytes(photographs(12, seed=3))):
+        large = np.kron(image.permute(1, 2, 0).numpy(), np.ones((3, 3, 1), np.uint8))
+        Image.fromarray(large).save(place / f"{number}.png")
+    return place
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick():
+    """Two iterations teach nothing, and what has learned nothing is in no table."""
+    known = analysis.learned
+
+    def learned(work, pictures, names):
+        found = known(work, pictures, names)
+        for name in names:
+            found["rows"][name]["learned"] = name != "gaugan"
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(analysis, "learned", learned)
+        patch.setitem(
+            CLASSIFIERS, "linear-layer", lambda seed: LinearLayer(epochs=20, random_state=seed)
+        )
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(folder, tmp_path_factory):
+    place = tmp_path_factory.mktemp("atlas")
+    return run([folder], place, OPTIONS), place
+
+
+class Stopping:
+    """Stops the run, as Ctrl-C does, the first time `words` are told."""
+
+    def __init__(self, words: str) -> None:
+        self.words = words
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if self.words in what:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+def test_everything_is_measured_of_what_learned_something(made):
+    found, _ = made
+    (world,) = found["worlds"].values()
+    assert [one["name"] for one in world["generators"]] == list(SMALL)
+    assert world["left_out"] == ["gaugan"]
+    shown = [name for name in SMALL if name != "gaugan"]
+    for detector in world["detectors"]:
+        assert list(world["detection"][detector["id"]]) == shown
+        assert len(world["transfer"][detector["id"]]["left_out"]) == len(shown)
+    assert world["attribution"]["classes"] == ["real", *shown]
+    assert set(world["attribution"]["unknown"]) == set(shown)
+    for part in (world["audit"], world["spectra"]["differences"]):
+        assert list(part) == list(SMALL)
+    assert all(one["seconds_per_image"] > 0 for one in world["generators"])
+
+
+@pytest.mark.slow
+def test_a_run_that_is_stopped_comes_to_the_same(folder, made, tmp_path):
+    for words in ("training unet", "generating images of vae", "attribution"):
+        with pytest.raises(KeyboardInterrupt):
+            run([folder], tmp_path, OPTIONS, progress=Stopping(words))
+        assert not (tmp_path / "results.json").exists()
+    (stopped,) = run([folder], tmp_path, OPTIONS)["worlds"].values()
+    (whole,) = made[0]["worlds"].values()
+    for one in (*stopped["generators"], *whole["generators"]):
+        one.pop("seconds_per_image")
+    assert {**stopped, "seconds": None} == {**whole, "seconds": None}
+
+
+@pytest.mark.slow
+def test_images_of_images_are_counted_with_their_photographs(made):
+    found, place = made
+    stems = json.loads((place / "32px" / "steps" / "sets" / "unet.json").read_text())
+    test = stems["result"]["stems"]["test"]
+    assert len(test) == found["worlds"]["32px"]["sets"]["counts"]["test"]
+    assert len(set(test)) == found["worlds"]["32px"]["sets"]["photographs"]["test"]
+
+
+@pytest.mark.slow
+def test_the_report_has_every_family_and_loads_nothing(made):
+    _, place = made
+    page = write_report(place).read_text()
+    bare = re.sub(r'="data:image/[^"]*"', "", page)
+    assert not re.search(r"https?://|<script|<link|src=|url\((?!#)", bare)
+    keys = [one.key for one in sections(read_results(place))]
+    assert len(keys) == len(set(keys))
+    assert all(f'id="{key}"' in page for key in keys)
+    told = tables_markdown(read_results(place))
+    assert all(f"| {name} |" in told for name in SMALL)
+    assert "gaugan learned too little" in told
+    assert (place / "figures" / "32px-samples-unet.png").exists()
+    assert (place / "figures" / "32px-spectra.png").exists()
+
+
+def test_results_of_something_else_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="no results"):
+        read_results(tmp_path)
+    (tmp_path / "results.json").write_text('{"experiment": "upsampling", "format_version": 1}')
+    with pytest.raises(ValueError, match="atlas of families"):
+        read_results(tmp_path)
+
+
+def test_every_family_can_be_trained_from_photographs():
+    for which in EFFORTS:
+        for name in FAMILIES:
+            config = preset(name, which)
+            assert getattr(config, "classes", 0) == 0
+            assert config.channels in (1, 3)
+
+
+def test_families_of_one_kind_of_image_are_one_world():
+    worlds = worlds_of(Options())
+    assert next(iter(worlds)) == World(64, 3)
+    assert len(worlds[World(64, 3)]) >= 10
+    (other,) = (world for world, names in worlds.items() if "pixelcnn" in names)
+    assert other.levels < 256
+    assert sum(len(names) for names in worlds.values()) == len(FAMILIES)
+
+
+def test_reals_are_as_the_world_has_them():
+    pixels = torch.arange(256, dtype=torch.uint8).repeat(3, 1).view(1, 3, 16, 16)
+    parts = {"train": Images(pixels, {"name": "ramp"}, sources=["ramp"])}
+    assert in_world(parts, World(16, 3))["train"] is parts["train"]
+    grey = in_world(parts, World(16, 1, 16))["train"]
+    assert grey.images.shape == (1, 1, 16, 16)
+    assert grey.images.unique().tolist() == [17 * level for level in range(16)]
+    assert (grey.images.int() - pixels[:, :1].int()).abs().max() <= 9
+    assert grey.sources == ("ramp",)
+    assert World(16, 1, 16).name == "16px-grey-16-levels"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"families": ("dcgan", "what")}, "what"),
+        ({"families": ("dcgan",)}, "two or more"),
+        ({"preset": "large"}, "large"),
+        ({"steps": 0}, "steps=0"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(given, told):
+    with pytest.raises(ValueError, match=told):
+        Options(**given)
+
+
+def test_a_family_that_diverges_is_named(monkeypatch, tmp_path, folder):
+    def diverging(*given, **more):
+        raise Diverged("the loss is nan")
+
+    monkeypatch.setattr(training, "train", diverging)
+    images = Images(torch.zeros(4, 3, 32, 32, dtype=torch.uint8), {"name": "none"})
+    work = Work(tmp_path, Steps(tmp_path / "steps"), OPTIONS.effort)
+    found = training.train_all(work, ["dcgan"], images, OPTIONS)["dcgan"]
+    assert found["failed"] == "the loss is nan"
+    assert found["weights"] is None
