@@ -4,9 +4,8 @@ import math
 
 import pytest
 
-from gandetect.gans import model_class, preset
+from gandetect.gans import MODELS, model_class, preset
 
-MODELS = ("gan", "dcgan", "lsgan", "wgan-gp", "dragan", "sngan")
 HOSTILE = [
     ("size", "64"),
     ("size", 64.0),
