@@ -13,34 +13,31 @@ from __future__ import annotations
 import argparse
 import shutil
 from pathlib import Path
+from typing import Any
 
-from gandetect.report.upsampling import read_results, tables_markdown, write_report
+from gandetect.report import upsampling
 
 DOCUMENTS = Path("docs/experiments")
 KEPT = ("results.json", "report.html")
 FIGURES = "figures"
 
 
-def copy_experiment(folder: Path, name: str) -> None:
-    """Results, page and figures of the experiment in `folder`, for the documents."""
+def publish(name: str, report: Any, description: str) -> int:
+    """Copy experiment `name`, whose folder is told on the command line, as `report` shows it."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("folder", type=Path, help="of the experiment")
+    folder = parser.parse_args().folder
+    report.write_report(folder)
     out = DOCUMENTS / name
     out.mkdir(parents=True, exist_ok=True)
     for one in KEPT:
         shutil.copyfile(folder / one, out / one)
     shutil.rmtree(out / FIGURES, ignore_errors=True)
     shutil.copytree(folder / FIGURES, out / FIGURES)
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", type=Path, help="of the experiment")
-    folder = parser.parse_args().folder
-    write_report(folder)
-    copy_experiment(folder, "upsampling")
-    tables = tables_markdown(read_results(folder))
-    (DOCUMENTS / "upsampling.md").write_text(tables, encoding="utf-8")
+    tables = report.tables_markdown(report.read_results(folder))
+    (DOCUMENTS / f"{name}.md").write_text(tables, encoding="utf-8")
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(publish("upsampling", upsampling, (__doc__ or "").splitlines()[0]))

@@ -42,6 +42,7 @@ class ModulatedConv2d(nn.Module):
     """
 
     kernel: Tensor
+    kept_norms: Tensor | None = None
 
     def __init__(self, inputs: int, outputs: int, styles: int, up: str | None = None) -> None:
         super().__init__()
@@ -99,8 +100,14 @@ class ModulatedConv2d(nn.Module):
         rows = factors.repeat_interleave(len(self.weight) // self.outputs, dim=1)
         return self.weight * styles.unflatten(1, (1, -1, *ones)) * rows.unflatten(1, (-1, 1, *ones))
 
+    def keep_norms(self) -> None:
+        """Compute once what depends on the weight alone; right for as long as that stays."""
+        self.kept_norms = self._norms().detach()
+
     def _norms(self) -> Tensor:
         """Σ w² of each output and input (outputs, inputs)."""
+        if self.kept_norms is not None:
+            return self.kept_norms
         sums = self.weight.square().sum(dim=(2, 3))
         if self.up in _TRANSPOSED:
             return sums.T

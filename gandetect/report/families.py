@@ -7,7 +7,6 @@ image, has the sections that the up-sampling experiment has.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -18,10 +17,10 @@ from gandetect.report.html import _duration, write_page
 from gandetect.report.upsampling import (
     FIGURES,
     PAGE,
-    RESULTS,
     SMOKE,
     as_markdown,
     experiment_page,
+    read_experiment,
     section_markdown,
     table_markdown,
     write_figures,
@@ -79,20 +78,7 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
 
 def read_results(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """What the atlas in `folder` stored; raises ValueError where that cannot be read."""
-    path = Path(folder) / RESULTS
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"{path}: no results to report ({error}); run gandetect experiment families"
-        ) from error
-    known = isinstance(results, dict) and results.get("experiment") == "families"
-    if not known or results.get("format_version") != FORMAT_VERSION:
-        raise ValueError(
-            f"{path}: want the results of the atlas of families, format_version {FORMAT_VERSION}; "
-            "run gandetect experiment families again"
-        )
-    return results
+    return read_experiment(folder, "families", FORMAT_VERSION)
 
 
 def tables_markdown(results: Results) -> str:

@@ -65,18 +65,28 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
 
 def read_results(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """What the experiment in `folder` stored; raises ValueError where that cannot be read."""
+    return read_experiment(folder, "upsampling", FORMAT_VERSION)
+
+
+def read_experiment(
+    folder: str | os.PathLike[str], experiment: str, version: int
+) -> dict[str, Any]:
+    """The results of `gandetect experiment <experiment>` in `folder`.
+
+    Raises ValueError where that cannot be read, or is of another experiment or version.
+    """
     path = Path(folder) / RESULTS
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"{path}: no results to report ({error}); run gandetect experiment upsampling"
+            f"{path}: no results to report ({error}); run gandetect experiment {experiment}"
         ) from error
-    known = isinstance(results, dict) and results.get("experiment") == "upsampling"
-    if not known or results.get("format_version") != FORMAT_VERSION:
+    known = isinstance(results, dict) and results.get("experiment") == experiment
+    if not known or results.get("format_version") != version:
         raise ValueError(
-            f"{path}: want the results of the up-sampling experiment, format_version "
-            f"{FORMAT_VERSION}; run gandetect experiment upsampling again"
+            f"{path}: want the results of gandetect experiment {experiment}, format_version "
+            f"{version}; run it again"
         )
     return results
 

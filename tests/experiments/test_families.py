@@ -130,7 +130,7 @@ def test_results_of_something_else_are_refused(tmp_path):
     with pytest.raises(ValueError, match="no results"):
         read_results(tmp_path)
     (tmp_path / "results.json").write_text('{"experiment": "upsampling", "format_version": 1}')
-    with pytest.raises(ValueError, match="atlas of families"):
+    with pytest.raises(ValueError, match="experiment families, format_version 1"):
         read_results(tmp_path)
 
 

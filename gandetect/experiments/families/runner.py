@@ -9,13 +9,11 @@ not made twice. `results.json` is written after each world.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 
 from gandetect.detect.networks.training import Progress
 from gandetect.experiments.families.analysis import measured
@@ -25,15 +23,13 @@ from gandetect.experiments.families.training import train_all
 from gandetect.experiments.families.worlds import in_world, worlds_of
 from gandetect.experiments.upsampling.photographs import described, read_photographs
 from gandetect.experiments.upsampling.plan import REAL, SPLITS
-from gandetect.experiments.upsampling.runner import machine, spent, using_threads, versions
+from gandetect.experiments.upsampling.runner import alone_in, kept, machine, spent, versions
 from gandetect.experiments.upsampling.sets import FOLDER, FORMAT
 from gandetect.experiments.upsampling.steps import Steps
 from gandetect.experiments.upsampling.work import Work
 from gandetect.gans.logs import seconds_of
-from gandetect.tensorfile import write_whole
 
 FORMAT_VERSION = 1
-RESULTS = "results.json"
 EXPERIMENT = "families"
 Document = dict[str, Any]
 
@@ -54,13 +50,8 @@ def run(
     and where another run is at work in it; OSError where something cannot be written.
     """
     options = options or Options()
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / ".lock", timeout=0), using_threads(options.threads):
-            return _run(data, folder, options, progress)
-    except Timeout as error:
-        raise ValueError(f"{folder}: another run of the experiment is at work there") from error
+    with alone_in(folder, options.threads):
+        return _run(data, Path(folder), options, progress)
 
 
 def _run(
@@ -77,7 +68,7 @@ def _run(
     }
     for world, names in worlds_of(options).items():
         found["worlds"][world.name] = _world(data, folder, world, names, options, progress)
-        found = _kept(folder, found)
+        found = kept(folder, found)
     return found
 
 
@@ -134,11 +125,3 @@ def _seconds(work: Work, trained: Mapping[str, Mapping[str, Any]]) -> Document:
         if (logged := seconds_of(work.folder / one["run"], one["steps"])) is not None:
             found["train"][name] = logged
     return found
-
-
-def _kept(folder: Path, found: Document) -> Document:
-    """Write `RESULTS`; what everybody else will read there, where tuples are lists."""
-    text = json.dumps(found, indent=1, allow_nan=False)
-    write_whole(folder / RESULTS, text.encode())
-    result: Document = json.loads(text)
-    return result

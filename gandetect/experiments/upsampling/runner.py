@@ -55,13 +55,28 @@ def run(
     OSError where something cannot be written.
     """
     options = options or Options()
+    with alone_in(folder, options.threads):
+        return _run(data, Path(folder), options, progress)
+
+
+@contextmanager
+def alone_in(folder: str | Path, threads: int | None) -> Iterator[None]:
+    """Work in `folder`, which is made, as the only run there, and with so many threads of torch.
+
+    Raises ValueError where another run is at work in it.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
     try:
-        with FileLock(folder / ".lock", timeout=0), using_threads(options.threads):
-            return _run(data, folder, options, progress)
+        lock.acquire(timeout=0)
     except Timeout as error:
         raise ValueError(f"{folder}: another run of the experiment is at work there") from error
+    try:
+        with _threads(threads):
+            yield
+    finally:
+        lock.release()
 
 
 def _run(
@@ -88,7 +103,7 @@ def _run(
     plain, others = usable(trained)
     counts, sources = write_sets(work, (*plain, *others), parts)
     measured = Analysis(work, Pictures(folder, counts, sources), plain, others).document()
-    return _kept(
+    return kept(
         folder,
         {
             "format_version": FORMAT_VERSION,
@@ -107,7 +122,7 @@ def _run(
     )
 
 
-def _kept(folder: Path, found: Document) -> Document:
+def kept(folder: Path, found: Document) -> Document:
     """Write `RESULTS`; what everybody else will read there, where tuples are lists."""
     text = json.dumps(found, indent=1, allow_nan=False)
     write_whole(folder / RESULTS, text.encode())
@@ -185,7 +200,7 @@ def _described_sets(
 
 
 @contextmanager
-def using_threads(count: int | None) -> Iterator[None]:
+def _threads(count: int | None) -> Iterator[None]:
     """torch with `count` threads, and then with as many as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
