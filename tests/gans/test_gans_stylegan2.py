@@ -20,6 +20,7 @@ from gandetect.gans.stylegan2 import (
     Synthesis,
     path_lengths,
 )
+from gandetect.gans.styles import for_inference
 
 SMOKE = preset("stylegan2", "smoke")
 TINY = replace(SMOKE, size=16, widths=(8, 8, 8), styles=8, latent=8, batch=4)
@@ -113,7 +114,7 @@ def test_path_lengths_are_held_at_their_running_mean():
             8 * float(terms["penalty"].detach()), rel=1e-5
         )
         means.append(float(model.path_mean))
-    assert float(terms["penalty"]) == pytest.approx(float(terms["length"].detach()) ** 2, rel=0.6)
+    assert float(terms["penalty"].detach()) == pytest.approx(float(terms["length"].detach()) ** 2, rel=0.6)
 
 
 @pytest.mark.parametrize("up", UPS)
@@ -186,6 +187,27 @@ def test_without_truncation_left_all_images_are_the_mean_image():
     drawn = model.draw(model.latents(3), truncation=0)
     torch.testing.assert_close(drawn, drawn[:1].expand(3, -1, -1, -1))
     assert model.draw(model.latents(3), truncation=1).std(dim=0).mean() > 1e-3
+
+
+@pytest.mark.parametrize("up", UPS)
+def test_a_copy_for_inference_draws_the_same_and_leaves_the_model_alone(up):
+    model = StyleGAN2(replace(TINY, up=up)).eval()
+    for layer in model.modules():
+        if hasattr(layer, "strength"):
+            torch.nn.init.ones_(layer.strength)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    fast, z = for_inference(model), model.latents(3)
+    drawn = []
+    for one in (model, fast, model):
+        torch.manual_seed(1)
+        with torch.inference_mode():
+            drawn.append(one.draw(z))
+    torch.testing.assert_close(drawn[1], drawn[0], atol=1e-5, rtol=0)
+    assert torch.equal(drawn[2], drawn[0])
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert not any("parametrizations" in k for k in fast.state_dict())
+    assert "generator.mapping.layers.0.parametrizations.weight.original" in before
+    model.generator_terms({"images": torch.zeros(2, 3, 16, 16)})["loss"].backward()
 
 
 def test_noise_comes_in_with_its_strength_and_is_of_the_seed():

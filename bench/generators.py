@@ -1,0 +1,171 @@
+"""Images drawn from a generator with our ops and from its twin on torch's, interleaved in one run.
+
+    python bench/generators.py --json bench/results/generators.json
+
+Both sides are the same generator, of its `run` preset, with the same weights, latents and noise, in
+eval and inference mode. Ours is prepared once, as a user would: by `for_inference` for StyleGAN2, by
+`fuse` for the others. The twin's layers are what a user would write with torch alone, in each of torch's
+two layouts; a transposed convolution and a filter where StyleGAN2 up-samples. All must have equal
+images before they are timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from gans import PEERS, enlarged
+from measure import interleaved, machine, ratio, set_threads, summary
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrize import type_before_parametrizations
+
+from gandetect import nn as gnn
+from gandetect.gans import MODELS, GenerativeModel, model_class, preset
+from gandetect.gans.modulation import ModulatedConv2d, SkipUp
+from gandetect.gans.styles import StyleModel, for_inference
+
+# Largest difference of images whose values are in -1..1.
+LIMIT = 1e-5
+GENERATORS = ("stylegan2", "biggan")
+COUNTS = (1, 16)
+
+
+class TorchModulatedConv2d(ModulatedConv2d):
+    def convolve(self, x: Tensor) -> Tensor:
+        if self.up is None:
+            return F.conv2d(x, self.weight, padding=1)
+        if self.up == "pixel_shuffle":
+            return F.pixel_shuffle(F.conv2d(x, self.weight, padding=1), 2)
+        if self.up == "conv_transpose":
+            return F.conv_transpose2d(x, self.weight, stride=2, padding=1)
+        if self.up != "fir":
+            return F.conv2d(enlarged(x, self.up), self.weight, padding=1)
+        y = F.conv_transpose2d(x, self.weight, stride=2)
+        return F.conv2d(y, self.kernel, padding=1, groups=self.outputs)
+
+
+class TorchSkipUp(SkipUp):
+    def forward(self, images: Tensor) -> Tensor:
+        return enlarged(images, self.up) if self.up == "bed_of_nails" else super().forward(images)
+
+
+OURS_TO_TORCH: dict[type[nn.Module], type[nn.Module]] = {
+    **PEERS,
+    ModulatedConv2d: TorchModulatedConv2d,
+    SkipUp: TorchSkipUp,
+}
+
+
+def twin(model: GenerativeModel) -> GenerativeModel:
+    """The same model on torch's layers."""
+    other = type(model)(model.config)
+    other.load_state_dict(model.state_dict())
+    for module in other.modules():
+        kind = type_before_parametrizations(module)
+        if kind not in OURS_TO_TORCH:
+            continue
+        if kind is type(module):
+            module.__class__ = OURS_TO_TORCH[kind]
+        else:
+            # A module with parametrizations has a class of its own.
+            type(module).__bases__ = (OURS_TO_TORCH[kind],)
+    return other.eval().requires_grad_(False)
+
+
+def trained_alike(model: GenerativeModel) -> None:
+    """Leave no weight at zero, which would hide what is computed with it; norms see a batch."""
+    rng = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for one in model.parameters():
+            if one.eq(0).all():
+                one.add_(0.1 * torch.randn(one.shape, generator=rng))
+        model.train().draw(model.latents(16))
+    model.eval()
+
+
+def prepared(model: GenerativeModel) -> GenerativeModel:
+    """What a user draws many images with."""
+    if isinstance(model, StyleModel):
+        return for_inference(model)
+    other = copy.deepcopy(model)
+    other.generator = gnn.fuse(other.generator)  # type: ignore[arg-type]
+    return other
+
+
+def drawing(model: GenerativeModel, latents: Tensor) -> Callable[[], Tensor]:
+    def draw() -> Tensor:
+        torch.manual_seed(7)
+        with torch.inference_mode():
+            return model.draw(latents)
+
+    return draw
+
+
+def measured(name: str, count: int, seconds: float) -> dict[str, Any]:
+    torch.manual_seed(0)
+    model = model_class(name)(preset(name, "run")).eval().requires_grad_(False)
+    trained_alike(model)
+    latents = model.latents(count)
+    plain = twin(model).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    channels_last = twin(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    sides = {"ours": prepared(model), "torch": plain, "torch channels_last": channels_last}
+    draws = {who: drawing(one, latents) for who, one in sides.items()}
+    images = {who: draw() for who, draw in draws.items()}
+    error = max(float((one - images["ours"]).abs().max()) for one in images.values())
+    if error > LIMIT:
+        raise SystemExit(f"{name}: images differ by {error:.1e}, more than {LIMIT:.0e}")
+    times = interleaved(draws, seconds)
+    rivals = {who: ratio(times[who], times["ours"]) for who in draws if who != "ours"}
+    return {
+        "model": name,
+        "up": model.config.up,
+        "size": model.config.size,
+        "count": count,
+        "error": error,
+        "spread": float(images["ours"].std()),
+        "times": {who: summary(found, count) for who, found in times.items()},
+        "over_ours": rivals,
+    }
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--seconds", type=float, default=12.0, help="of each case")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--only", default="", help="part of a model's name")
+    return parser.parse_args()
+
+
+def main() -> int:
+    arguments = parsed()
+    set_threads(arguments.threads)
+    found = []
+    for name in GENERATORS:
+        if name not in MODELS or arguments.only not in name:
+            continue
+        for count in COUNTS:
+            row = measured(name, count, arguments.seconds)
+            found.append(row)
+            rivals = ", ".join(f"{who} {times:.2f}x" for who, times in row["over_ours"].items())
+            per_image = row["times"]["ours"]["median_us"]
+            told = f"{name} n={count}: {per_image:.0f} us an image; {rivals}; {row['error']:.1e}"
+            print(told, file=sys.stderr, flush=True)
+    report = {"machine": machine(), "threads": arguments.threads, "limit": LIMIT, "cases": found}
+    text = json.dumps(report, indent=1)
+    if arguments.json:
+        arguments.json.write_text(text + "\n")
+    else:
+        print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
