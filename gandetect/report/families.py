@@ -93,9 +93,11 @@ def tables_markdown(results: Results) -> str:
 def sections(results: Results) -> list[Section]:
     """The atlas, and after it the sections of each world."""
     found = [Section("atlas", "The atlas", **_atlas(results))]
-    for name, world in part(results, "worlds").items():
+    worlds = part(results, "worlds")
+    for name, world in worlds.items():
         for section in (built(world, *one) for one in _SECTIONS):
-            found.append(_of_world(section, name))
+            title = section.title if len(worlds) == 1 else f"{section.title}, {name}"
+            found.append(replace(section, key=f"{name}-{section.key}", title=title))
     return found
 
 
@@ -172,11 +174,6 @@ def _line(where: str, one: Results, world: Results) -> tuple[str, ...]:
         estimate(part(world, "attribution", "unknown", name).get("called_unknown")),
         NOT_MEASURED if seconds is None else f"{1000 * seconds:.3g}",
     )
-
-
-def _of_world(section: Section, world: str) -> Section:
-    """The same under a name of its own."""
-    return replace(section, key=f"{world}-{section.key}", title=f"{section.title}, {world}")
 
 
 def _pictures(results: Results, folder: Path) -> Gallery:
