@@ -114,7 +114,9 @@ def test_path_lengths_are_held_at_their_running_mean():
             8 * float(terms["penalty"].detach()), rel=1e-5
         )
         means.append(float(model.path_mean))
-    assert float(terms["penalty"].detach()) == pytest.approx(float(terms["length"].detach()) ** 2, rel=0.6)
+    assert float(terms["penalty"].detach()) == pytest.approx(
+        float(terms["length"].detach()) ** 2, rel=0.6
+    )
 
 
 @pytest.mark.parametrize("up", UPS)
