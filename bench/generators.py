@@ -3,7 +3,7 @@
     python bench/generators.py --json bench/results/generators.json
 
 Both sides are the same generator, of its `run` preset, with the same weights, latents and noise, in
-eval and inference mode. Ours is prepared once, as a user would: StyleGAN2 by `for_inference`, others
+eval and inference mode. Ours is prepared once, as a user would: StyleGAN2 by `for_inference`, or
 by `fuse`. The twin's layers are what a user would write with torch alone, in each of torch's two
 layouts; a transposed convolution and a filter where StyleGAN2 up-samples. All must have equal
 images before they are timed.
