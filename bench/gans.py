@@ -13,80 +13,21 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from measure import interleaved, machine, ratio, set_threads, summary
-from torch import Tensor, nn
-from torch.nn import functional as F
+from twins import as_torch
 
-from gandetect import nn as gnn
-from gandetect.gans import MODELS, UP, Config, Images, Trainer, preset
-from gandetect.gans.upsampling import UpProjection
+from gandetect.gans import MODELS, UP, Config, Data, Images, Trainer, preset
+from gandetect.gans.preparing import prepared
 
 # Losses of one iteration, relative; each sums over a batch in another order.
 LIMIT = 1e-4
 BATCH = 32
-ACTIVATIONS: dict[str, Callable[[Tensor, float], Tensor]] = {
-    "none": lambda x, slope: x,
-    "relu": lambda x, slope: F.relu(x),
-    "leaky_relu": F.leaky_relu,
-    "tanh": lambda x, slope: torch.tanh(x),
-    "sigmoid": lambda x, slope: torch.sigmoid(x),
-}
-
-
-def ended(layer: Any, y: Tensor) -> Tensor:
-    return ACTIVATIONS[layer.activation](y, layer.negative_slope)
-
-
-def enlarged(x: Tensor, mode: str) -> Tensor:
-    """Twice as large, as torch does it."""
-    if mode == "bed_of_nails":
-        y = x.new_zeros(*x.shape[:2], 2 * x.shape[2], 2 * x.shape[3])
-        y[..., ::2, ::2] = x
-        return y
-    return F.interpolate(x, scale_factor=2, mode=mode)
-
-
-class TorchUpsampleConv2d(gnn.UpsampleConv2d):
-    def forward(self, input: Tensor) -> Tensor:
-        return ended(self, self._conv_forward(enlarged(input, self.mode), self.weight, self.bias))
-
-
-class TorchPixelShuffleConv2d(gnn.PixelShuffleConv2d):
-    def forward(self, input: Tensor) -> Tensor:
-        y = self._conv_forward(input, self.weight, self.bias)
-        return ended(self, F.pixel_shuffle(y, self.scale))
-
-
-class TorchConvTranspose2d(gnn.ConvTranspose2d):
-    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        return ended(self, nn.ConvTranspose2d.forward(self, input, output_size))
-
-
-class TorchUpProjection(UpProjection):
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.conv(x)
-        return enlarged(y, self.up) if self.weightless else y
-
-
-PEERS: dict[type[nn.Module], type[nn.Module]] = {
-    gnn.UpsampleConv2d: TorchUpsampleConv2d,
-    gnn.PixelShuffleConv2d: TorchPixelShuffleConv2d,
-    gnn.ConvTranspose2d: TorchConvTranspose2d,
-    UpProjection: TorchUpProjection,
-}
-
-
-def as_torch(model: nn.Module) -> None:
-    """Make every layer of ours in `model` torch's composition, with the same parameters."""
-    for module in model.modules():
-        if type(module) in PEERS:
-            module.__class__ = PEERS[type(module)]
 
 
 def cases() -> Iterator[tuple[str, str, Config]]:
@@ -100,15 +41,19 @@ def cases() -> Iterator[tuple[str, str, Config]]:
             yield f"{name} {up}", name, replace(config, up=up, up_last=None)
 
 
-def data_for(config: Config) -> Images:
+def data_for(name: str, config: Config) -> Data:
     shape = (4 * BATCH, config.channels, config.size, config.size)
     rng = torch.Generator().manual_seed(0)
     images = torch.randint(256, shape, generator=rng, dtype=torch.uint8)
-    return Images(images, {"name": "noise", "source": "random numbers"})
+    classes = int(getattr(config, "classes", 0))
+    labels = torch.arange(len(images)) % classes if classes else None
+    sources = [str(number) for number in range(len(images))]
+    noise = {"name": "noise", "source": "random numbers"}
+    return prepared(name, config, Images(images, noise, labels, sources=sources))
 
 
 def measured(label: str, name: str, config: Config, seconds: float) -> dict[str, Any]:
-    data = data_for(config)
+    data = data_for(name, config)
     ours, theirs = (Trainer(name, config, data) for _ in range(2))
     as_torch(theirs.model)
     error = difference(ours.iterate(), theirs.iterate())

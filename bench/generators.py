@@ -20,15 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from gans import PEERS, enlarged
 from measure import interleaved, machine, ratio, set_threads, summary
-from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.nn.utils.parametrize import type_before_parametrizations
+from torch import Tensor
+from twins import as_torch
 
 from gandetect import nn as gnn
 from gandetect.gans import MODELS, GenerativeModel, model_class, preset
-from gandetect.gans.modulation import ModulatedConv2d, SkipUp
 from gandetect.gans.styles import StyleModel, for_inference
 
 # Largest difference of images whose values are in -1..1.
@@ -37,45 +34,11 @@ GENERATORS = ("stylegan2", "biggan")
 COUNTS = (1, 16)
 
 
-class TorchModulatedConv2d(ModulatedConv2d):
-    def convolve(self, x: Tensor) -> Tensor:
-        if self.up is None:
-            return F.conv2d(x, self.weight, padding=1)
-        if self.up == "pixel_shuffle":
-            return F.pixel_shuffle(F.conv2d(x, self.weight, padding=1), 2)
-        if self.up == "conv_transpose":
-            return F.conv_transpose2d(x, self.weight, stride=2, padding=1)
-        if self.up != "fir":
-            return F.conv2d(enlarged(x, self.up), self.weight, padding=1)
-        y = F.conv_transpose2d(x, self.weight, stride=2)
-        return F.conv2d(y, self.kernel, padding=1, groups=self.outputs)
-
-
-class TorchSkipUp(SkipUp):
-    def forward(self, images: Tensor) -> Tensor:
-        return enlarged(images, self.up) if self.up == "bed_of_nails" else super().forward(images)
-
-
-OURS_TO_TORCH: dict[type[nn.Module], type[nn.Module]] = {
-    **PEERS,
-    ModulatedConv2d: TorchModulatedConv2d,
-    SkipUp: TorchSkipUp,
-}
-
-
 def twin(model: GenerativeModel) -> GenerativeModel:
     """The same model on torch's layers."""
     other = type(model)(model.config)
     other.load_state_dict(model.state_dict())
-    for module in other.modules():
-        kind = type_before_parametrizations(module)
-        if kind not in OURS_TO_TORCH:
-            continue
-        if kind is type(module):
-            module.__class__ = OURS_TO_TORCH[kind]
-        else:
-            # A module with parametrizations has a class of its own.
-            type(module).__bases__ = (OURS_TO_TORCH[kind],)
+    as_torch(other)
     return other.eval().requires_grad_(False)
 
 
