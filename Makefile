@@ -7,7 +7,7 @@
 # make bench           all benchmarks (quiet machine), JSON in bench/results
 # make bench-spectrum  those of the spectrum kernel, the README's table and plot from them
 # make bench-upsampling  the same of the up-sampling kernels
-# make bench-gans      a training iteration of every generative model, beside torch's own layers
+# make bench-gans      every generative model in training, and drawing, beside torch's own layers
 # make bench-screen    screening: rates over bare decoding, memory, runs killed again and again, Ray
 # make model        the shipped detector from photographs alone: photographs, networks, fit (half an hour)
 # make evaluation   generators of others (pip, npm), their images, every figure of the card (an hour)
@@ -85,6 +85,7 @@ bench-upsampling: $(STAMP)
 
 bench-gans: $(STAMP)
 	$(BIN)/python bench/gans.py --json bench/results/gans.json
+	$(BIN)/python bench/generators.py --json bench/results/generators.json
 	$(BIN)/python bench/table.py
 
 bench-screen: $(STAMP)

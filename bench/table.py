@@ -352,6 +352,27 @@ def gans() -> str:
     return f"{rows_of(header, rows)}\n\n{note}"
 
 
+def generators() -> str:
+    report = load(RESULTS / "generators.json")
+    rows = [
+        [
+            f"{case['model']}, {case['size']} px",
+            str(case["count"]),
+            f"{case['times']['ours']['median_us'] / 1000:.2f}",
+            *(times(case["over_ours"][who]) for who in ("torch", "torch channels_last")),
+        ]
+        for case in report["cases"]
+    ]
+    machine = report["machine"]
+    header = ["drawing", "images", "ms per image", "torch's layers", "the same, channels last"]
+    note = (
+        f"{machine['cpu']}, torch {machine['torch']}, {machine['date']}, {report['threads']} "
+        "thread: the generator of the `run` preset, prepared for inference, beside the same "
+        "generator on torch's own layers in each layout. `bench/results/generators.json`."
+    )
+    return f"{rows_of(header, rows)}\n\n{note}"
+
+
 def memory() -> str:
     report = load(RESULTS / "screen_memory.json")
     peaks = ", ".join(
@@ -467,6 +488,7 @@ FIGURES: dict[str, tuple[Callable[[], str], Path]] = {
     "spectrum": (spectrum, RESULTS / "spectrum.json"),
     "upsampling": (upsampling, RESULTS / "upsampling.json"),
     "gans": (gans, RESULTS / "gans.json"),
+    "generators": (generators, RESULTS / "generators.json"),
     "memory": (memory, RESULTS / "screen_memory.json"),
     "killing": (killing, RESULTS / "killing.json"),
     "detection": (detection, EVALUATION),
