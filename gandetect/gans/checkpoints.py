@@ -59,15 +59,21 @@ class Checkpoint:
         _check_card(card, path)
         return cls(card, tensors)
 
-    def check_model(self, name: str, config: Mapping[str, Any]) -> None:
-        """Raise ValueError where this is a checkpoint of another model or configuration."""
+    def check_model(
+        self, name: str, config: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
+    ) -> None:
+        """Raise ValueError where this is a checkpoint of another model or configuration.
+
+        `defaults`: of fields that the configuration did not have yet when this was written; a new
+        field's default is what was done before there was one.
+        """
         if self.card["model"] != name:
             raise ValueError(
                 f"this is a checkpoint of {self.card['model']!r}; {name!r} cannot load it"
             )
         # As JSON has it: tuples are lists there.
         wanted = json.loads(json.dumps(config))
-        theirs = self.card["config"]
+        theirs = {**json.loads(json.dumps(defaults or {})), **self.card["config"]}
         differ = sorted(k for k in set(wanted) | set(theirs) if wanted.get(k) != theirs.get(k))
         if differ:
             told = ", ".join(f"{k}={theirs.get(k)!r} (not {wanted.get(k)!r})" for k in differ)

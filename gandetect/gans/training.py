@@ -330,7 +330,8 @@ class Trainer:
         card = checkpoint.card
         # How long to train may change: it is no part of what was learned so far.
         ours = {**self.model.config.to_dict(), "steps": card["config"].get("steps")}
-        checkpoint.check_model(self.model.name, ours)
+        defaults = type(self.model.config)().to_dict()
+        checkpoint.check_model(self.model.name, ours, defaults)
         own = json.loads(json.dumps(self._card()))
         for key in ("seed", "data", "precision", "processes"):
             if card.get(key) != (mine := own[key]):

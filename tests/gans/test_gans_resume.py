@@ -135,3 +135,15 @@ def test_the_log_tells_what_all_sessions_of_a_training_took(tmp_path):
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert seconds_of(tmp_path, 120) == pytest.approx(15 * 1.2)
     assert seconds_of(tmp_path / "none", 120) is None
+
+
+def test_a_run_from_before_a_field_goes_on_where_it_has_its_default(tmp_path):
+    trainer = Trainer("dcgan", tiny(), tiny_images())
+    trainer.iterate()
+    old = trainer.checkpoint()
+    del old.card["config"]["d_factor"]
+    again = Trainer("dcgan", tiny(), tiny_images())
+    again.restore(old)
+    assert again.step == 1
+    with pytest.raises(ValueError, match=r"d_factor=1.0 \(not 2.0\)"):
+        Trainer("dcgan", tiny(d_factor=2.0), tiny_images()).restore(old)
