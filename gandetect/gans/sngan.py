@@ -14,12 +14,12 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gandetect.gans import residual
 from gandetect.gans.config import check_widths
+from gandetect.gans.labels import labels_asked, labels_of
 from gandetect.gans.model import AdversarialConfig, AdversarialModel, Batch
 from gandetect.gans.residual import Conditional, DownBlock, through, xavier_
 from gandetect.gans.upsampling import even_start_
@@ -213,27 +213,11 @@ class SNGAN(AdversarialModel):
         `labels`: (N,) or one class for all; where they are not given, the classes in turn. Raises
         ValueError for labels that the model does not have.
         """
-        if self.config.classes == 0:
-            if labels is not None:
-                raise ValueError(f"labels given; this {self.name} was made without classes")
-            return super().draw(latents)
-        images: Tensor = self.generator(latents, self._wanted(labels, latents))
+        if conditions:
+            raise ValueError(f"{self.name} has labels alone; {sorted(conditions)} given")
+        wanted = labels_asked(labels, len(latents), self.config.classes, latents.device)
+        images: Tensor = self.generator(latents, wanted)
         return images
 
-    def _wanted(self, labels: Tensor | int | None, latents: Tensor) -> Tensor:
-        """Labels (N,) of `latents`: those asked for, or the classes in turn."""
-        classes, count = self.config.classes, len(latents)
-        wanted = torch.arange(count) % classes if labels is None else torch.as_tensor(labels)
-        if wanted.is_floating_point() or not 0 <= int(wanted.min()) <= int(wanted.max()) < classes:
-            raise ValueError(f"labels={labels} given; want whole numbers from 0 to {classes - 1}")
-        return wanted.long().expand(count).to(latents.device)
-
     def _labels(self, batch: Batch) -> Tensor | None:
-        if self.config.classes == 0:
-            return None
-        if "labels" not in batch:
-            raise ValueError(
-                f"the data have no labels; want whole numbers from 0 to {self.config.classes - 1}, "
-                "or classes=0"
-            )
-        return batch["labels"]
+        return labels_of(batch, self.config.classes)
