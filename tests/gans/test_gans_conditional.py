@@ -121,3 +121,10 @@ def test_both_players_see_the_labels_of_the_batch(model, monkeypatch):
     assert [len(kept) for kept in seen.values()] == [2, 3]
     for label in [*seen["generator"], *seen["discriminator"]]:
         assert torch.equal(label, batch["labels"])
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_conditions_of_other_models_are_refused(classes):
+    model = SNGAN(replace(CONFIG, classes=classes)).eval()
+    with pytest.raises(ValueError, match="counts"):
+        model.draw(model.latents(2), counts=torch.zeros(2, 3))
