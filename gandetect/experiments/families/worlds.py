@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -48,8 +48,3 @@ def _pixels(images: Tensor, world: World) -> Tensor:
         steps = world.levels - 1
         values = (values / 255 * steps).round() / steps * 255
     return values.round().clamp(0, 255).to(torch.uint8)
-
-
-def names(worlds: Mapping[World, Sequence[str]]) -> list[str]:
-    """Every family, world by world."""
-    return [name for many in worlds.values() for name in many]
