@@ -10,16 +10,13 @@ have equal losses before they are timed.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
-from measure import interleaved, machine, ratio, set_threads, summary
+from measure import interleaved, parsed, ratio, set_threads, summary, write
 from twins import as_torch
 
 from gandetect.gans import MODELS, UP, Config, Data, Images, Trainer, preset
@@ -82,17 +79,8 @@ def difference(ours: dict[str, float], theirs: dict[str, float]) -> float:
     return max(abs(ours[key] - theirs[key]) / max(abs(theirs[key]), 1.0) for key in losses)
 
 
-def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--json", type=Path, help="where to write the figures")
-    parser.add_argument("--seconds", type=float, default=12.0, help="of each case")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--only", default="", help="part of a label")
-    return parser.parse_args()
-
-
 def main() -> int:
-    arguments = parsed()
+    arguments = parsed((__doc__ or "").splitlines()[0])
     set_threads(arguments.threads)
     found = []
     for label, name, config in cases():
@@ -103,12 +91,7 @@ def main() -> int:
         per_image = row["times"]["ours"]["median_us"]
         told = f"{label:24} {per_image:8.0f} us an image, torch {row['torch_over_ours']:.2f}x"
         print(told, file=sys.stderr, flush=True)
-    report = {"machine": machine(), "threads": arguments.threads, "limit": LIMIT, "cases": found}
-    text = json.dumps(report, indent=1)
-    if arguments.json:
-        arguments.json.write_text(text + "\n")
-    else:
-        print(text)
+    write(found, arguments, LIMIT)
     return 0
 
 

@@ -11,16 +11,13 @@ images before they are timed.
 
 from __future__ import annotations
 
-import argparse
 import copy
-import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
-from measure import interleaved, machine, ratio, set_threads, summary
+from measure import interleaved, parsed, ratio, set_threads, summary, write
 from torch import Tensor
 from twins import as_torch
 
@@ -98,17 +95,8 @@ def measured(name: str, count: int, seconds: float) -> dict[str, Any]:
     }
 
 
-def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--json", type=Path, help="where to write the figures")
-    parser.add_argument("--seconds", type=float, default=12.0, help="of each case")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--only", default="", help="part of a model's name")
-    return parser.parse_args()
-
-
 def main() -> int:
-    arguments = parsed()
+    arguments = parsed((__doc__ or "").splitlines()[0])
     set_threads(arguments.threads)
     found = []
     for name in GENERATORS:
@@ -121,12 +109,7 @@ def main() -> int:
             per_image = row["times"]["ours"]["median_us"]
             told = f"{name} n={count}: {per_image:.0f} us an image; {rivals}; {row['error']:.1e}"
             print(told, file=sys.stderr, flush=True)
-    report = {"machine": machine(), "threads": arguments.threads, "limit": LIMIT, "cases": found}
-    text = json.dumps(report, indent=1)
-    if arguments.json:
-        arguments.json.write_text(text + "\n")
-    else:
-        print(text)
+    write(found, arguments, LIMIT)
     return 0
 
 

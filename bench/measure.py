@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import platform
 import random
@@ -124,3 +126,23 @@ def set_threads(count: int) -> None:
     except ImportError:
         return
     numba.set_num_threads(count)
+
+
+def parsed(description: str) -> argparse.Namespace:
+    """The options of a benchmark of cases that are timed one after the other."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--seconds", type=float, default=12.0, help="of each case")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--only", default="", help="part of the names of the cases to time")
+    return parser.parse_args()
+
+
+def write(cases: list[dict[str, Any]], arguments: argparse.Namespace, limit: float) -> None:
+    """The figures, as the options have it; `limit`: what results may differ by."""
+    report = {"machine": machine(), "threads": arguments.threads, "limit": limit, "cases": cases}
+    text = json.dumps(report, indent=1)
+    if arguments.json:
+        arguments.json.write_text(text + "\n")
+    else:
+        print(text)
