@@ -27,9 +27,8 @@ from gandetect.gans.model import GenerativeModel
 from gandetect.gans.registry import model_class
 from gandetect.gans.scenes import scenes
 from gandetect.gans.training import as_input
+from gandetect.ops.reference import grey_planes
 
-# ITU-R BT.601, of R, G and B.
-_LUMA = (0.299, 0.587, 0.114)
 _TOGETHER = 1024
 _WITHOUT_COLORS = "without colors"
 
@@ -94,8 +93,7 @@ def is_grey(card: Mapping[str, Any]) -> bool:
 
 
 def _greyed(images: Tensor) -> Tensor:
-    luma = torch.einsum("nchw,c->nhw", images.float(), torch.tensor(_LUMA))
-    return luma.round().clamp(0, 255).to(torch.uint8)[:, None].expand(-1, 3, -1, -1)
+    return grey_planes(images, True, torch.uint8)[:, None].expand(-1, 3, -1, -1)
 
 
 def _domains(images: Images, seed: int) -> Domains:

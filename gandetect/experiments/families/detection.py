@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from gandetect.experiments.upsampling.classification import RULE
-from gandetect.experiments.upsampling.detectors import Detector, detectors
+from gandetect.experiments.upsampling.classification import RULE, described_detector
+from gandetect.experiments.upsampling.detectors import detectors
 from gandetect.experiments.upsampling.pictures import Pictures
-from gandetect.experiments.upsampling.scoring import Choice, Trial
+from gandetect.experiments.upsampling.scoring import Trial
 from gandetect.experiments.upsampling.tables import Tables, wanted_by_all
 from gandetect.experiments.upsampling.work import Work
 
@@ -39,7 +39,7 @@ def detection(
             [sets, choice.chosen, list(names), work.effort.replicates, work.seed],
             partial(_tables, tables, scores),
         )
-        described.append(_described(detector, choice))
+        described.append(described_detector(detector, choice))
         validation[detector.name] = choice.validation
     best = max(validation, key=lambda name: validation[name])
     return {
@@ -54,13 +54,3 @@ _PARTS = ("detection", "transfer", "joint")
 
 def _tables(tables: Tables, scores: Any) -> Mapping[str, Any]:
     return {part: getattr(tables, part)(scores) for part in _PARTS}
-
-
-def _described(detector: Detector, choice: Choice) -> Document:
-    return {
-        "id": detector.name,
-        "classifier": detector.classifier,
-        "features": detector.features,
-        "network": detector.is_network,
-        **choice.to_dict(),
-    }

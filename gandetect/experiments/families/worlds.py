@@ -9,9 +9,7 @@ from torch import Tensor
 
 from gandetect.experiments.families.plan import Options, World
 from gandetect.gans import Config, Images, preset
-
-# ITU-R BT.601, of R, G and B.
-_LUMA = (0.299, 0.587, 0.114)
+from gandetect.ops.reference import grey_planes
 
 
 def worlds_of(options: Options) -> dict[World, list[str]]:
@@ -41,9 +39,8 @@ def _converted(images: Images, world: World) -> Images:
 
 
 def _pixels(images: Tensor, world: World) -> Tensor:
-    values = images.float()
-    if world.channels == 1:
-        values = torch.einsum("nchw,c->nhw", values, torch.tensor(_LUMA))[:, None]
+    grey = world.channels == 1
+    values = grey_planes(images, True, torch.float32)[:, None] if grey else images.float()
     if world.levels < 256:
         steps = world.levels - 1
         values = (values / 255 * steps).round() / steps * 255

@@ -56,7 +56,9 @@ class Classification:
         made = {name: self._tables(one, name in closely) for name, one in everything.items()}
         return {
             "choice": {"rule": RULE, "best": best},
-            "detectors": [self._described(one) for one in everything.values()],
+            "detectors": [
+                described_detector(one, self.choices[name]) for name, one in everything.items()
+            ],
             "learning": {
                 "sizes": list(self.work.effort.sizes),
                 "about": ABOUT,
@@ -158,18 +160,20 @@ class Classification:
             },
         }
 
-    def _described(self, detector: Detector) -> Document:
-        return {
-            "id": detector.name,
-            "classifier": detector.classifier,
-            "features": detector.features,
-            "network": detector.is_network,
-            **self.choices[detector.name].to_dict(),
-        }
-
 
 _ROBUSTNESS = ("clean_trained", "perturbed_trained", "not_measured")
 _PARTS = ("detection", "transfer", "joint", *_ROBUSTNESS, "others")
+
+
+def described_detector(detector: Detector, choice: Choice) -> Document:
+    """What `detector` is and which of its settings was chosen, as JSON values."""
+    return {
+        "id": detector.name,
+        "classifier": detector.classifier,
+        "features": detector.features,
+        "network": detector.is_network,
+        **choice.to_dict(),
+    }
 
 
 def _is_of(step: str, detector: str) -> bool:
