@@ -2,16 +2,15 @@
 
     python bench/generators.py --json bench/results/generators.json
 
-Both sides are the same generator, of its `run` preset, with the same weights, latents and noise, in
-eval and inference mode. Ours is prepared once, as a user would: StyleGAN2 by `for_inference`, or
-by `fuse`. The twin's layers are what a user would write with torch alone, in each of torch's two
-layouts; a transposed convolution and a filter where StyleGAN2 up-samples. All must have equal
-images before they are timed.
+All sides are the same generator, of its `run` preset, with the same weights, latents and noise, in
+eval and inference mode. Ours is prepared by `for_inference`. The twins' layers are what a user
+would write with torch alone, with a transposed convolution and a filter where StyleGAN2 up-samples:
+once as the module is, and twice with the norms of weights computed beforehand as in ours, in each
+of torch's two layouts. All must have equal images before they are timed.
 """
 
 from __future__ import annotations
 
-import copy
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -19,11 +18,12 @@ from typing import Any
 import torch
 from measure import interleaved, parsed, ratio, set_threads, summary, write
 from torch import Tensor
+from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 from twins import as_torch
 
-from gandetect import nn as gnn
-from gandetect.gans import MODELS, GenerativeModel, model_class, preset
-from gandetect.gans.styles import StyleModel, for_inference
+from gandetect.gans import GenerativeModel, model_class, preset
+from gandetect.gans.inference import for_inference
+from gandetect.gans.modulation import ModulatedConv2d
 
 # Largest difference of images whose values are in -1..1.
 LIMIT = 1e-5
@@ -50,13 +50,15 @@ def trained_alike(model: GenerativeModel) -> None:
     model.eval()
 
 
-def prepared(model: GenerativeModel) -> GenerativeModel:
-    """What a user draws many images with."""
-    if isinstance(model, StyleModel):
-        return for_inference(model)
-    other = copy.deepcopy(model)
-    other.generator = gnn.fuse(other.generator)  # type: ignore[arg-type]
-    return other
+def prepared(model: GenerativeModel, layout: torch.memory_format) -> GenerativeModel:
+    """The same model with what depends on its weights alone computed once."""
+    for layer in model.modules():
+        if is_parametrized(layer):
+            for name in list(layer.parametrizations):  # type: ignore[arg-type]
+                remove_parametrizations(layer, name)
+        if isinstance(layer, ModulatedConv2d):
+            layer.keep_norms()
+    return model.to(memory_format=layout)  # type: ignore[call-overload, no-any-return]
 
 
 def drawing(model: GenerativeModel, latents: Tensor) -> Callable[[], Tensor]:
@@ -73,9 +75,15 @@ def measured(name: str, count: int, seconds: float) -> dict[str, Any]:
     model = model_class(name)(preset(name, "run")).eval().requires_grad_(False)
     trained_alike(model)
     latents = model.latents(count)
-    plain = twin(model).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    channels_last = twin(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    sides = {"ours": prepared(model), "torch": plain, "torch channels_last": channels_last}
+    layouts = {
+        "torch prepared": torch.contiguous_format,
+        "torch prepared, channels_last": torch.channels_last,
+    }
+    sides = {
+        "ours": for_inference(model),
+        "torch": twin(model),
+        **{who: prepared(twin(model), layout) for who, layout in layouts.items()},
+    }
     draws = {who: drawing(one, latents) for who, one in sides.items()}
     images = {who: draw() for who, draw in draws.items()}
     error = max(float((one - images["ours"]).abs().max()) for one in images.values())
@@ -100,7 +108,7 @@ def main() -> int:
     set_threads(arguments.threads)
     found = []
     for name in GENERATORS:
-        if name not in MODELS or arguments.only not in name:
+        if arguments.only not in name:
             continue
         for count in COUNTS:
             row = measured(name, count, arguments.seconds)

@@ -359,16 +359,18 @@ def generators() -> str:
             f"{case['model']}, {case['size']} px",
             str(case["count"]),
             f"{case['times']['ours']['median_us'] / 1000:.2f}",
-            *(times(case["over_ours"][who]) for who in ("torch", "torch channels_last")),
+            *(times(one) for one in case["over_ours"].values()),
         ]
         for case in report["cases"]
     ]
     machine = report["machine"]
-    header = ["drawing", "images", "ms per image", "torch's layers", "the same, channels last"]
+    header = ["drawing", "images", "ms per image", "torch's layers", "prepared", "channels last"]
     note = (
         f"{machine['cpu']}, torch {machine['torch']}, {machine['date']}, {report['threads']} "
-        "thread: the generator of the `run` preset, prepared for inference, beside the same "
-        "generator on torch's own layers in each layout. `bench/results/generators.json`."
+        "thread: the generator of the `run` preset, prepared by `for_inference`, beside the same "
+        "generator on torch's own layers: as it is (StyleGAN2's is channels last by itself), with "
+        "the norms of its weights computed beforehand, and that in the layout channels last. "
+        "`bench/results/generators.json`."
     )
     return f"{rows_of(header, rows)}\n\n{note}"
 

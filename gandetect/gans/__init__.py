@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from gandetect.gans.config import Config
 from gandetect.gans.data import Data, Images, folder_images, patches, split
+from gandetect.gans.inference import for_inference
 from gandetect.gans.model import AdversarialConfig, AdversarialModel, GenerativeModel, Phase, Player
 from gandetect.gans.monitors import Diverged
 from gandetect.gans.registry import MODELS, PRESETS, load_model, model_class, preset
@@ -35,6 +36,7 @@ __all__ = [
     "Settings",
     "Trainer",
     "folder_images",
+    "for_inference",
     "load_model",
     "model_class",
     "patches",

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from gandetect.gans.checkpoints import NAME, Checkpoint
 from gandetect.gans.conditions import Conditions, conditions_of
+from gandetect.gans.inference import for_inference
 from gandetect.gans.model import GenerativeModel
 from gandetect.gans.registry import load_model
 from gandetect.gans.sampling import TOGETHER, interpolated, sample, save_grid
@@ -116,7 +117,7 @@ def generate(
     asked = conditions_of(model, labels, conditions)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    series = _Series(model.to(device), folder, seed, writing, facts, asked)
+    series = _Series(for_inference(model.to(device)), folder, seed, writing, facts, asked)
     series.claim(count, training)
     made = kept = 0
     for begin in range((number - 1) * TOGETHER, count, parts * TOGETHER):

@@ -43,11 +43,12 @@ class AdaptiveNorm(nn.Module):
         super().__init__()
         self.scale = dense(styles, channels, bias=1.0)
         self.shift = dense(styles, channels)
+        self.norm = nn.InstanceNorm2d(channels, eps=1e-8)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """Features (N, channels, H, W) and w (N, styles) to features."""
         scale, shift = (one(w)[:, :, None, None] for one in (self.scale, self.shift))
-        return scale * F.instance_norm(x, eps=1e-8) + shift
+        return scale * self.norm(x) + shift
 
 
 class Epilogue(nn.Module):

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from gandetect.gans.config import check_widths
 from gandetect.gans.losses import r1_penalty
 from gandetect.gans.mapping import Mapping, for_layers, mixed
 from gandetect.gans.model import AdversarialConfig, AdversarialModel, Batch, Phase, Player, Terms
-from gandetect.gans.modulation import ModulatedConv2d
 
 _MOST_TRUNCATION = 2.0
-
-M = TypeVar("M", bound="StyleModel")
 
 
 @dataclass(frozen=True)
@@ -147,25 +143,6 @@ class StyleModel(AdversarialModel):
         if not 0 <= found <= _MOST_TRUNCATION:
             raise ValueError(f"truncation={found} given; want 0 to {_MOST_TRUNCATION}")
         return found
-
-
-def for_inference(model: M) -> M:
-    """A copy in eval mode whose equalized weights and sums of squares are computed once.
-
-    It draws the same images, faster, and is not to be trained. Takes no checkpoints.
-    """
-    # No deep copy: that would share its classes, which removing parametrizations changes.
-    with torch.random.fork_rng(devices=[]):
-        copy = type(model)(model.config)
-    copy.load_state_dict(model.state_dict())
-    copy.to(next(model.parameters()).device).eval().requires_grad_(False)
-    for layer in copy.modules():
-        if is_parametrized(layer):
-            for name in list(layer.parametrizations):  # type: ignore[arg-type]
-                remove_parametrizations(layer, name)
-        if isinstance(layer, ModulatedConv2d):
-            layer.keep_norms()
-    return copy.requires_grad_(False)
 
 
 def lazily(player: Player, every: int) -> Player:
