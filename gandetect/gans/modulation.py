@@ -66,7 +66,10 @@ class ModulatedConv2d(nn.Module):
         # The gain of the weight goes with the styles, so that the ops see the stored weight itself.
         styles = self.affine(w) * self.gain
         y = self.convolve(x * styles[:, :, None, None])
-        return y * (gain * self.demodulation(styles))[:, :, None, None]
+        factors = (gain * self.demodulation(styles))[:, :, None, None]
+        if torch.is_grad_enabled() or y.dtype != factors.dtype:
+            return y * factors
+        return y.mul_(factors)
 
     def demodulation(self, styles: Tensor) -> Tensor:
         """What the outputs (N, outputs) are multiplied by."""
