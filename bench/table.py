@@ -356,7 +356,7 @@ def generators() -> str:
     report = load(RESULTS / "generators.json")
     rows = [
         [
-            f"{case['model']}, {case['size']} px",
+            f"{case['model']} {case['up']}, {case['size']} px",
             str(case["count"]),
             f"{case['times']['ours']['median_us'] / 1000:.2f}",
             *(times(one) for one in case["over_ours"].values()),

@@ -30,7 +30,7 @@ def for_inference(model: M) -> M:
             if is_parametrized(layer):
                 _compute(layer)
             if isinstance(layer, ModulatedConv2d):
-                layer.keep_norms()
+                layer.prepare()
         network = fuse(network)
         if next(model.parameters()).device.type == "cpu":
             _lay_out(network)

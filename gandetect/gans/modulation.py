@@ -43,6 +43,7 @@ class ModulatedConv2d(nn.Module):
 
     kernel: Tensor
     kept_norms: Tensor | None = None
+    kept_weight: Tensor | None = None
 
     def __init__(self, inputs: int, outputs: int, styles: int, up: str | None = None) -> None:
         super().__init__()
@@ -80,16 +81,17 @@ class ModulatedConv2d(nn.Module):
 
     def convolve(self, x: Tensor) -> Tensor:
         """All images with the stored weight."""
+        weight = self.weight if self.kept_weight is None else self.kept_weight
         if self.up is None:
-            return _convolved(x, self.weight)
+            return self._convolved(x, weight)
         if self.up == "fir":
-            y = ops.conv_transpose2d(x, self.weight, stride=2)
+            y = ops.conv_transpose2d(x, weight, stride=2)
             return F.conv2d(y, self.kernel, padding=1, groups=self.outputs)
         if self.up == "pixel_shuffle":
-            return ops.pixel_shuffle(_convolved(x, self.weight), 2)
+            return ops.pixel_shuffle(self._convolved(x, weight), 2)
         if self.up == "conv_transpose":
-            return ops.conv_transpose2d(x, self.weight, stride=2, padding=1)
-        return ops.upsample_conv2d(x, self.weight, mode=self.up, padding=1)
+            return ops.conv_transpose2d(x, weight, stride=2, padding=1)
+        return ops.upsample_conv2d(x, weight, mode=self.up, padding=1)
 
     def weights(self, w: Tensor) -> Tensor:
         """The demodulated weights (N, ...) of each image, in the order of the stored one."""
@@ -103,9 +105,18 @@ class ModulatedConv2d(nn.Module):
         rows = factors.repeat_interleave(len(self.weight) // self.outputs, dim=1)
         return self.weight * styles.unflatten(1, (1, -1, *ones)) * rows.unflatten(1, (-1, 1, *ones))
 
-    def keep_norms(self) -> None:
+    def prepare(self) -> None:
         """Compute once what depends on the weight alone; right for as long as that stays."""
         self.kept_norms = self._norms().detach()
+        # Torch's convolutions want another layout than the ops, which would make this on each call.
+        self.kept_weight = self.weight.detach().contiguous()
+
+    def _convolved(self, x: Tensor, weight: Tensor) -> Tensor:
+        """A convolution that keeps the size."""
+        if not torch.is_grad_enabled() and len(x) * x.shape[2] * x.shape[3] <= _FEW_PIXELS:
+            # Up-sampling by 1 finds its weight packed.
+            return ops.upsample_conv2d(x, weight, scale=1, padding=1)
+        return F.conv2d(x, self.weight, padding=1)
 
     def _norms(self) -> Tensor:
         """Σ w² of each output and input (outputs, inputs)."""
@@ -187,14 +198,6 @@ def fir_kernel(channels: int) -> Tensor:
     """[1, 3, 3, 1]⊗[1, 3, 3, 1]/64 for each channel: (channels, 1, 4, 4)."""
     taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
     return torch.outer(taps, taps).expand(channels, 1, 4, 4).clone()
-
-
-def _convolved(x: Tensor, weight: Tensor) -> Tensor:
-    """A convolution of side 3 that keeps the size."""
-    if not torch.is_grad_enabled() and len(x) * x.shape[2] * x.shape[3] <= _FEW_PIXELS:
-        # Up-sampling by 1 finds its weight packed.
-        return ops.upsample_conv2d(x, weight, scale=1, padding=1)
-    return F.conv2d(x, weight, padding=1)
 
 
 def _start_as_nearest(layer: nn.Module, channels: int) -> None:
