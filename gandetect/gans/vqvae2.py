@@ -109,6 +109,17 @@ def _residuals(inputs: int, config: VQVAE2Config) -> list[nn.Module]:
     return [nn.Conv2d(inputs, config.width, 3, padding=1), *blocks, nn.ReLU()]
 
 
+def _vectors(inputs: int, config: VQVAE2Config) -> nn.Module:
+    """(N, inputs, H, W) to what is quantized, (N, latent, H, W).
+
+    Of mean 0 and deviation 1 (Łańcucki et al. 2020): the commitment alone would shrink the vectors
+    of the top until its codes say nothing and the decoder does without them.
+    """
+    return nn.Sequential(
+        nn.Conv2d(inputs, config.latent, 1), nn.BatchNorm2d(config.latent, affine=False)
+    )
+
+
 class Encoder(nn.Module):
     """Images (N, C, S, S) to the bottom's features and the top's vectors, S/4 and S/8 a side."""
 
@@ -125,15 +136,17 @@ class Encoder(nn.Module):
         self.top = nn.Sequential(
             nn.Conv2d(width, width, 4, 2, 1), nn.ReLU(), *_residuals(width, config)
         )
-        self.top_vectors = nn.Conv2d(width, config.latent, 1)
+        self.top_vectors = _vectors(width, config)
         self.from_top = nn.Sequential(
             *_residuals(config.latent, config), up_conv(width, config.latent, config.up)
         )
-        self.bottom_vectors = nn.Conv2d(width + config.latent, config.latent, 1)
-        # Torch's own start lets signals fade: the vectors of the top, and soon its codes, are one.
+        self.bottom_vectors = _vectors(width + config.latent, config)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
+                # Torch's own start lets signals fade.
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                # Zeros would have the codes of the top say where they are, and nothing else.
+                layer.padding_mode = "replicate" if any(layer.padding) else "zeros"
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         bottom = self.bottom(images)
@@ -168,8 +181,9 @@ class VQVAE2(GenerativeModel):
     source = (
         "Razavi, van den Oord, Vinyals, 2019, after the layers of "
         "github.com/rosinality/vq-vae-2-pytorch; 32 channels and 64 codes in `run` for 128 and "
-        "512, priors without self-attention; codes begin at vectors of the first batch, and anew "
-        "where they fall out of use"
+        "512, priors without self-attention; vectors of mean 0 and deviation 1 (Łańcucki et al., "
+        "2020) and an encoder whose borders are repeated, for the top to say something; codes begin "
+        "at vectors of the first batch, and anew where they fall out of use"
     )
     Configuration = VQVAE2Config
     presets: ClassVar = {
@@ -213,6 +227,9 @@ class VQVAE2(GenerativeModel):
 
     def at_step(self, step: int) -> None:
         self._step = step
+        if step >= self.config.code_steps:
+            # The codes that the priors learn stand still.
+            self.encoder.eval()
 
     def players(self) -> dict[str, Player]:
         config = self.config

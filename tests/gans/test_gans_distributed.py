@@ -9,26 +9,35 @@ import pytest
 import torch
 from tiny_runs import tiny, tiny_images
 
+from gandetect.gans import MODELS
 from gandetect.gans.checkpoints import NAME, Checkpoint
 from gandetect.gans.training import Trainer, as_input
 
 HERE = Path(__file__).parent
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not torch.distributed.is_available(), reason="torch without torch.distributed"
+    ),
+]
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without torch.distributed")
-def test_two_processes_take_the_step_of_both_batches(tmp_path):
+def in_two_processes(script, folder):
     run = subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
-            *("--standalone", str(HERE / "two_processes.py"), str(tmp_path)),
+            *("--standalone", str(HERE / script), str(folder)),
         ],
         env={**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
     assert run.returncode == 0, run.stderr[-3000:]
+
+
+def test_two_processes_take_the_step_of_both_batches(tmp_path):
+    in_two_processes("two_processes.py", tmp_path)
     first, second = (torch.load(tmp_path / f"rank{rank}.pt") for rank in (0, 1))
     for name, weight in first["weights"].items():
         assert torch.equal(weight, second["weights"][name]), name
@@ -39,6 +48,16 @@ def test_two_processes_take_the_step_of_both_batches(tmp_path):
     ]
     for mean, found in zip(averaged, first["gradients"], strict=True):
         torch.testing.assert_close(found, mean, rtol=1e-4, atol=1e-7)
+
+
+def test_processes_of_every_model_keep_the_same_weights(tmp_path):
+    in_two_processes("two_processes_of_all.py", tmp_path)
+    first, second = (torch.load(tmp_path / f"rank{rank}.pt") for rank in (0, 1))
+    assert list(first) == list(MODELS)
+    for name, one in first.items():
+        assert len(one["moved"]) > 0.2 * len(one["weights"]), name
+        for key, weight in one["weights"].items():
+            assert torch.equal(weight, second[name]["weights"][key]), (name, key)
 
 
 def _gradients(kept):

@@ -120,6 +120,33 @@ def test_smoke_learns(trained):
     assert not torch.equal(drawn[0], drawn[1])
 
 
+def test_codes_of_the_top_say_something_of_the_image(trained):
+    """They would be where they are and nothing else if borders were zeros."""
+    model, images = trained[0].averaged(), as_input(plain_images().images)
+    top, _ = model.encode(images)
+    at_one_place = [len(codes.unique()) for codes in top.flatten(1).T]
+    assert min(at_one_place) >= 4
+
+
+def test_vectors_are_of_deviation_one():
+    model, images = VQVAE2(TINY), torch.rand(64, 3, 8, 8)
+    bottom, top = model.encoder(images)
+    low = model.encoder.join(bottom, model.top_codes(top).vectors)
+    for vectors in (top, low):
+        torch.testing.assert_close(vectors.mean(dim=(0, 2, 3)), torch.zeros(3), atol=1e-4, rtol=0)
+        deviations = vectors.var(dim=(0, 2, 3), correction=0).sqrt()
+        torch.testing.assert_close(deviations, torch.ones(3), atol=0.05, rtol=0)
+
+
+def test_the_second_stage_leaves_the_encoder_as_it_is():
+    trainer = Trainer("vqvae2", TINY, plain_images(24, 8))
+    trainer.iterate()
+    before = {k: v.clone() for k, v in trainer.model.encoder.state_dict().items()}
+    trainer.iterate()
+    for key, value in trainer.model.encoder.state_dict().items():
+        assert torch.equal(value, before[key]), key
+
+
 def test_what_is_decoded_are_codes(trained):
     """Decoding does not ask the encoder, and the codes of an image are all that it needs."""
     model, images = trained[0].averaged(), as_input(plain_images().images[:4])
