@@ -182,8 +182,8 @@ class VQVAE2(GenerativeModel):
         "Razavi, van den Oord, Vinyals, 2019, after the layers of "
         "github.com/rosinality/vq-vae-2-pytorch; 32 channels and 64 codes in `run` for 128 and "
         "512, priors without self-attention; vectors of mean 0 and deviation 1 (Łańcucki et al., "
-        "2020) and an encoder whose borders are repeated, or the top would say nothing; codes begin "
-        "at vectors of the first batch, and anew where they fall out of use"
+        "2020) and an encoder whose borders are repeated, or the top would say nothing; codes "
+        "begin at vectors of the first batch, and anew where they fall out of use"
     )
     Configuration = VQVAE2Config
     presets: ClassVar = {
