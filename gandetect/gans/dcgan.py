@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from gandetect import nn as gnn
 from gandetect.gans.config import check_widths
 from gandetect.gans.model import AdversarialConfig, AdversarialModel
-from gandetect.gans.upsampling import up_conv
+from gandetect.gans.upsampling import even_start_, up_conv
 from gandetect.ops.conventions import member
 
 NORMS = ("batch", "layer", "none")
@@ -35,7 +35,8 @@ class DCGANConfig(AdversarialConfig):
     `widths`: channels of the generator from 4x4 on, one for each resolution below `size`; the
     discriminator has the same, mirrored. `last_convs`, `last_kernel`, `last_relu`: of the variants
     U.k.s; 0 for the plain last layer. `norm`: of the discriminator, "batch", "layer" (which
-    gradient penalties need) or "none".
+    gradient penalties need) or "none". `even_start`: whether up-samplings with weights of their own
+    start without a lattice, see `upsampling.even_start_`; the paper's do not.
     """
 
     latent: int = 100
@@ -48,6 +49,7 @@ class DCGANConfig(AdversarialConfig):
     last_kernel: int = 5
     last_relu: bool = False
     norm: str = "batch"
+    even_start: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,6 +78,7 @@ class PenaltyConfig(DCGANConfig):
 
     latent: int = 128
     norm: str = "layer"
+    even_start: bool = True
     penalty_weight: float = 10.0
 
     def __post_init__(self) -> None:
@@ -100,6 +103,8 @@ class Generator(nn.Module):
         layers += [nn.BatchNorm2d(widths[-1]), nn.ReLU(), *last_layers(config, widths[-1])]
         self.layers = nn.Sequential(*layers)
         self.apply(_initialize)
+        if config.even_start:
+            even_start_(self)
 
     def forward(self, latents: Tensor) -> Tensor:
         images: Tensor = self.layers(latents[:, :, None, None])

@@ -21,8 +21,8 @@ class DRAGAN(DCGAN):
     name = "dragan"
     source = (
         "Kodali et al., 2017; networks, settings and the uniform noise of the penalty as in "
-        "github.com/LynnHo/DCGAN-LSGAN-WGAN-GP-DRAGAN-Pytorch, with d 32 in the place of 64; the "
-        "paper perturbs with Gaussian noise"
+        "github.com/LynnHo/DCGAN-LSGAN-WGAN-GP-DRAGAN-Pytorch, with d 32 in the place of 64; "
+        "up-samplings start even; the paper perturbs with Gaussian noise"
     )
     Configuration = DRAGANConfig
     presets: ClassVar = {

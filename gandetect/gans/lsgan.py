@@ -14,6 +14,7 @@ class LSGANConfig(DCGANConfig):
 
     latent: int = 128
     loss: str = "least_squares"
+    even_start: bool = True
 
 
 class LSGAN(DCGAN):
@@ -21,7 +22,7 @@ class LSGAN(DCGAN):
     source = (
         "Mao et al., 2017, with (a, b, c) = (0, 1, 1) and the paper's halves, which public code "
         "drops; networks and rates of github.com/LynnHo/DCGAN-LSGAN-WGAN-GP-DRAGAN-Pytorch, "
-        "widths min(d 2^i, 8 d) with d 32 in the place of 64"
+        "widths min(d 2^i, 8 d) with d 32 in the place of 64; up-samplings start even"
     )
     Configuration = LSGANConfig
     presets: ClassVar = {

@@ -105,10 +105,15 @@ def even_start_(network: nn.Module) -> None:
         for layer in network.modules():
             if isinstance(layer, gnn.PixelShuffleConv2d):
                 layer.weight.copy_(_equal_phases(layer.weight))
-            elif isinstance(layer, gnn.ConvTranspose2d) and layer.weight.shape[-1] % 2 == 0:
+            elif isinstance(layer, gnn.ConvTranspose2d) and _doubles(layer):
                 layer.weight.copy_(_of_nearest(layer.weight))
             elif isinstance(layer, gnn.UpsampleConv2d) and layer.mode == "bed_of_nails":
                 layer.weight.copy_(_of_bilinear(layer.weight))
+
+
+def _doubles(layer: gnn.ConvTranspose2d) -> bool:
+    """Whether each pixel becomes four that can be equal."""
+    return tuple(layer.stride) == (2, 2) and layer.weight.shape[-1] % 2 == 0
 
 
 def _equal_phases(weight: Tensor, scale: int = 2) -> Tensor:

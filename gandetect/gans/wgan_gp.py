@@ -27,7 +27,8 @@ class WGANGP(DCGAN):
     source = (
         "Gulrajani et al., 2017; networks and settings of `run` as in "
         "github.com/LynnHo/DCGAN-LSGAN-WGAN-GP-DRAGAN-Pytorch (one critic step, Adam 2e-4, .5, "
-        ".999) with d 32 in the place of 64; `paper` has five steps and Adam 1e-4, 0, .9"
+        ".999) with d 32 in the place of 64; up-samplings start even; `paper` has five steps and "
+        "Adam 1e-4, 0, .9"
     )
     Configuration = WGANGPConfig
     presets: ClassVar = {

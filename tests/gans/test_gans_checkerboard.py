@@ -6,15 +6,14 @@ import pytest
 import torch
 
 from gandetect import ops
-from gandetect.gans import preset
-from gandetect.gans.dcgan import DCGAN
+from gandetect.gans import model_class, preset
 from gandetect.gans.upsampling import INTERPOLATIONS
 
 
-def contrast(up):
+def contrast(up, name="dcgan"):
     """Energy at f = 1/2 along each axis, in that of the three frequencies below."""
     torch.manual_seed(1)
-    model = DCGAN(replace(preset("dcgan", "smoke"), up=up))
+    model = model_class(name)(replace(preset(name, "smoke"), up=up))
     with torch.no_grad():
         images = model.draw(model.latents(64))
     found = []
@@ -32,3 +31,9 @@ def test_energy_at_half_stands_out(up):
 @pytest.mark.parametrize("up", INTERPOLATIONS)
 def test_interpolation_draws_none(up):
     assert max(contrast(up)) < 1.5
+
+
+@pytest.mark.parametrize("name", ["lsgan", "wgan-gp", "dragan"])
+@pytest.mark.parametrize("up", ["conv_transpose", "pixel_shuffle", "bed_of_nails"])
+def test_later_models_start_without(up, name):
+    assert max(contrast(up, name)) < 1.5

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from gandetect import nn as gnn
 from gandetect.gans.upsampling import (
     INTERPOLATIONS,
     UP,
@@ -152,7 +153,7 @@ def test_an_even_bed_of_nails_interpolates_in_lines(kernel):
 
 @pytest.mark.parametrize("up", INTERPOLATIONS)
 def test_layers_that_leave_no_lattice_stay_as_they_are(up):
-    layer = nn.Sequential(up_conv(3, 4, up), UpProjection(3, 4, up), nn.ConvTranspose2d(3, 3, 4))
+    layer = nn.Sequential(up_conv(3, 4, up), UpProjection(3, 4, up), gnn.ConvTranspose2d(3, 3, 4))
     before = [one.detach().clone() for one in layer.parameters()]
     even_start_(layer)
     assert all(torch.equal(a, b) for a, b in zip(before, layer.parameters(), strict=True))
