@@ -77,6 +77,7 @@ class PenaltyConfig(DCGANConfig):
     """
 
     latent: int = 128
+    steps: int = 1500
     norm: str = "layer"
     even_start: bool = True
     penalty_weight: float = 10.0

@@ -13,6 +13,7 @@ class LSGANConfig(DCGANConfig):
     """`DCGANConfig` with the squares."""
 
     latent: int = 128
+    steps: int = 1500
     loss: str = "least_squares"
     even_start: bool = True
 

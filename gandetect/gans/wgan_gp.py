@@ -33,7 +33,7 @@ class WGANGP(DCGAN):
     Configuration = WGANGPConfig
     presets: ClassVar = {
         "run": WGANGPConfig(),
-        "paper": WGANGPConfig(d_steps=5, rate=1e-4, betas=(0.0, 0.9)),
+        "paper": WGANGPConfig(steps=3000, d_steps=5, rate=1e-4, betas=(0.0, 0.9)),
         "smoke": WGANGPConfig(size=32, latent=32, widths=(32, 16, 8), batch=16, steps=60, ema=0.9),
     }
     config: WGANGPConfig
