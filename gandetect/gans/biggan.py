@@ -225,7 +225,7 @@ class BigGAN(SNGAN):
         "Brock, Donahue, Simonyan, 2019, with the settings of github.com/ajbrock/BigGAN-PyTorch "
         "where the paper leaves them open; widths of `run` start at 128 for 1536, a batch of 32 "
         "for 2048, one discriminator step for two, Adam 2e-4 and 4e-4 (0, .999), a running average "
-        "of .99 for .9999 in 3,000 iterations; middle widths of the discriminator's blocks and "
+        "of .99 for .9999 in 1,500 iterations; middle widths of the discriminator's blocks and "
         "labels of generated images as in SNGAN here; orthogonality is a term of the loss, so its "
         "weight counts twice what it does in that code, and of the generator alone"
     )
