@@ -123,6 +123,7 @@ experiments: $(STAMP)
 	$(BIN)/python recipes/digits.py
 	$(BIN)/python recipes/ring.py --out docs/experiments/ring.json
 	$(BIN)/python recipes/gans.py --photographs $(PHOTOGRAPHS)
+	$(BIN)/python recipes/gans_pages.py
 	$(BIN)/python recipes/spectral_training.py --photographs data/photographs
 	$(BIN)/gandetect experiment upsampling $(PHOTOGRAPHS:%=--data %) --out $(UPSAMPLING) \
 	  --precision bfloat16

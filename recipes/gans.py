@@ -7,9 +7,10 @@
 
 Squares of the photographs for all but the perceptrons of 2014 and the conditional auto-encoder,
 which get digits. For each training: whether it diverged, what the monitors warned of, the losses,
-and how far its samples are from the images, beside what has learned nothing.
-`docs/experiments/gans.json`, curves in `docs/img/gans/`, and of the first seed samples and their
-mean spectrum in `docs/img/models/`. It goes on where it stopped; hours on two cores.
+and how far its samples are from the images, beside what has learned nothing. Writes
+`docs/experiments/gans.json` (`gans_pages.py` makes a page of it), curves in `docs/img/gans/`, and
+of the first seed samples and their mean spectrum in `docs/img/models/`. It goes on where it
+stopped; hours on two cores.
 """
 
 from __future__ import annotations
@@ -157,7 +158,9 @@ def draw_curves(rows: list[dict[str, Any]], out: Path) -> None:
     figure.savefig(out, dpi=110)
 
 
-def report(rows: list[dict[str, Any]], cards: Mapping[str, Any], runs: Path) -> None:
+def report(
+    rows: list[dict[str, Any]], cards: Mapping[str, Any], runs: Path, precision: str
+) -> None:
     """The JSON file and the pictures."""
     for folder in (PICTURES, MODELS_PICTURES):
         folder.mkdir(parents=True, exist_ok=True)
@@ -169,7 +172,13 @@ def report(rows: list[dict[str, Any]], cards: Mapping[str, Any], runs: Path) -> 
                     (made / drawn).read_bytes()
                 )
     draw_curves(rows, PICTURES / "curves.png")
-    found = {"cpu": device_name("cpu"), "torch": torch.__version__, "data": cards, "runs": rows}
+    found = {
+        "cpu": device_name("cpu"),
+        "torch": torch.__version__,
+        "precision": precision,
+        "data": cards,
+        "runs": rows,
+    }
     write_whole(OUT, (json.dumps(found, indent=1) + "\n").encode())
 
 
@@ -197,7 +206,7 @@ def main() -> int:
             cards[name] = images.card()
             rows.append(trained(name, seed, images, arguments))
             print(f"{name} seed {seed}: {rows[-1]['diverged'] or 'trained'}", flush=True)
-    report(rows, cards, arguments.runs)
+    report(rows, cards, arguments.runs, arguments.precision)
     return 0
 
 
