@@ -144,7 +144,8 @@ def draw_curves(rows: list[dict[str, Any]], out: Path) -> None:
     down = -(-len(names) // PANELS)
     figure = Figure(figsize=(3.2 * PANELS, 2.6 * down), layout="constrained")
     panels = figure.subplots(down, PANELS, squeeze=False).flat
-    for axes, name in zip(panels, names, strict=False):
+    # In this order: zip takes from the first what the second does not have any more.
+    for name, axes in zip(names, panels, strict=False):
         for row in (one for one in rows if one["model"] == name):
             for number, (curve, points) in enumerate(row["curves"].items()):
                 label = curve.removesuffix("/loss") if row["seed"] == SEEDS[0] else None
