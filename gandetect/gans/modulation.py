@@ -42,8 +42,8 @@ class ModulatedConv2d(nn.Module):
     """
 
     kernel: Tensor
-    kept_norms: Tensor | None = None
-    kept_weight: Tensor | None = None
+    kept_norms: Tensor | None
+    kept_weight: Tensor | None
 
     def __init__(self, inputs: int, outputs: int, styles: int, up: str | None = None) -> None:
         super().__init__()
@@ -55,6 +55,8 @@ class ModulatedConv2d(nn.Module):
         if up in _TRANSPOSED:
             shape = (inputs, outputs, side, side)
         self.weight = nn.Parameter(torch.randn(shape))
+        for name in ("kept_norms", "kept_weight"):
+            self.register_buffer(name, None, persistent=False)
         if up == "fir":
             # Times 4: three quarters of what is filtered are zeros.
             self.register_buffer("kernel", 4 * fir_kernel(outputs), persistent=False)

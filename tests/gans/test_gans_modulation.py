@@ -154,3 +154,15 @@ def test_the_models_own_up_sampling_is_one_more_than_the_laboratorys():
     assert (*UP, "fir") == UPS
     with pytest.raises(ValueError, match="fir"):
         ModulatedConv2d(2, 2, 2, "lanczos")
+
+
+def test_what_is_prepared_follows_to_another_type():
+    layer = ModulatedConv2d(3, 4, 5, "fir").requires_grad_(False)
+    keys = set(layer.state_dict())
+    layer.prepare()
+    assert set(layer.state_dict()) == keys
+    x, w = torch.randn(2, 3, 4, 4), torch.randn(2, 5)
+    single = layer(x, w)
+    double = layer.double()(x.double(), w.double())
+    assert double.dtype == torch.float64
+    torch.testing.assert_close(single, double.float(), atol=1e-5, rtol=1e-5)
