@@ -447,11 +447,11 @@ def _transfer(result: dict[str, Any]) -> Table:
     """AUC by the generator of the training (down) and of the test (across)."""
     transfer = result["transfer"]
     names = transfer["generators"]
-    worst = " -> ".join(transfer["worst"])
+    others = transfer["off_diagonal"]
+    told = "no others" if others is None else f"{others:.3f} on others"
     title = (
         f"transfer of {result['trained_anew']}: AUC, trained on (down), tested on (across); mean "
-        f"{transfer['diagonal']:.3f} on the same, {transfer['off_diagonal']:.3f} on others, worst "
-        f"{worst}"
+        f"{transfer['diagonal']:.3f} on the same, {told}, worst {' -> '.join(transfer['worst'])}"
     )
     table = _table(title, "trained on", *names)
     cells = {(cell["trained_on"], cell["tested_on"]): cell["auc"] for cell in transfer["cells"]}

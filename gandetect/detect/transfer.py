@@ -57,9 +57,10 @@ class Transfer:
         return float(np.mean([self.cells[name, name].value for name in self.generators]))
 
     @property
-    def off_diagonal(self) -> float:
-        """Mean AUC on a generator that the training did not have."""
-        return float(np.mean([one.value for (a, b), one in self.cells.items() if a != b]))
+    def off_diagonal(self) -> float | None:
+        """Mean AUC on a generator that the training did not have; None of a single generator."""
+        others = [one.value for (a, b), one in self.cells.items() if a != b]
+        return float(np.mean(others)) if others else None
 
     @property
     def worst(self) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gandetect.detect.metrics import Estimate
 from gandetect.detect.training import Sample
 from gandetect.detect.transfer import (
     SIZES,
+    Transfer,
     classifier_fit,
     learning_curve,
     transfer_matrix,
@@ -70,6 +73,12 @@ def test_what_is_shared_transfers_and_what_is_not_does_not(reals, generated):
     )
     assert set(found.worst) == {"first", "second"}
     assert all(one.low <= one.value <= one.high for one in found.cells.values())
+
+
+def test_a_single_generator_has_no_others():
+    alone = Transfer(("one",), {("one", "one"): Estimate(0.9, 0.8, 1.0)}, {})
+    assert alone.off_diagonal is None
+    assert json.loads(json.dumps(alone.to_dict(), allow_nan=False))["off_diagonal"] is None
 
 
 def test_no_source_is_on_both_sides_and_every_sample_is_tested_once(reals, generated):
