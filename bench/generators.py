@@ -28,7 +28,7 @@ from gandetect.gans.modulation import ModulatedConv2d
 
 # Largest difference of images whose values are in -1..1.
 LIMIT = 1e-5
-# What they up-sample with: the published layers, and where those have no fused op, one that has.
+# The published layers, and for StyleGAN2, whose filter is no part of an op, a fused interpolation.
 GENERATORS = (("stylegan2", "fir"), ("stylegan2", "bilinear"), ("biggan", "nearest"))
 COUNTS = (1, 16)
 
