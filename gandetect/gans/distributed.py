@@ -8,6 +8,8 @@ times larger. Batch normalization sees the process's own part of it.
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
 
 import torch
@@ -38,6 +40,9 @@ class Parallel:
         self.size = int(os.environ.get("WORLD_SIZE", "1"))
         self.rank = int(os.environ.get("RANK", "0"))
         if self.size > 1 and not torch.distributed.is_initialized():
+            # DistributedDataParallel imports it, and its default arguments are the group of then.
+            importlib.import_module("torch.distributed.nn.functional")
+
             backend = "nccl" if device.type == "cuda" else "gloo"
             torch.distributed.init_process_group(backend)
 
@@ -62,7 +67,12 @@ class Parallel:
         return wrapped
 
     def close(self) -> None:
-        """Wait for the others; the last thing a process does."""
+        """Wait for the others; the last thing a process does, nothing wrapped being left.
+
+        Threads of a group that something still holds would outlive the interpreter, and abort the
+        process where they come back to it.
+        """
         if self.size > 1:
+            gc.collect()
             torch.distributed.barrier()
             torch.distributed.destroy_process_group()

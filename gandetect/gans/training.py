@@ -92,7 +92,7 @@ def train(
     else:
         while trainer.step < config.steps:
             trainer.iterate()
-    trainer.parallel.close()
+    trainer.close()
     return trainer.averaged()
 
 
@@ -281,6 +281,11 @@ class Trainer:
         if self.device.type == "cuda":
             found["cuda"] = torch.cuda.get_rng_state(self.device)
         return found
+
+    def close(self) -> None:
+        """Part from the other processes; no iteration follows."""
+        self._terms.clear()
+        self.parallel.close()
 
     def averaged(self) -> GenerativeModel:
         """A copy with the running average of the weights, in eval mode."""

@@ -1,7 +1,9 @@
 """What each process of `test_gans_distributed` does: one phase with its gradients, then a run."""
 
+import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from tiny_runs import tiny, tiny_images
@@ -11,8 +13,16 @@ from gandetect.gans.training import Trainer
 
 
 def main(folder: Path) -> None:
+    kept = one_iteration()
+    train("dcgan", tiny(steps=3, norm="none"), tiny_images(), folder / "run")
+    kept["threads"] = names_of_threads()
+    torch.save(kept, folder / f"rank{os.environ['RANK']}.pt")
+
+
+def one_iteration() -> dict[str, Any]:
+    """Of a DCGAN: what it saw and drew, and its weights before and after."""
     trainer = Trainer("dcgan", tiny(norm="none"), tiny_images())
-    model, rank = trainer.model, trainer.parallel.rank
+    model = trainer.model
     start = {k: v.clone() for k, v in model.state_dict().items()}
     images = []
     drawn_from = trainer.data.batch
@@ -20,15 +30,18 @@ def main(folder: Path) -> None:
     generate, drawn = model.generate, []
     model.generate = lambda *given: drawn.append(generate(*given)) or drawn[-1]
     trainer.iterate()
-    kept = {
+    return {
         "start": start,
         "images": images[0]["images"],
         "drawn": drawn[0].detach(),
         "gradients": [p.grad for p in model.discriminator.parameters()],
         "weights": {k: v for k, v in model.state_dict().items() if "running" not in k},
     }
-    torch.save(kept, folder / f"rank{rank}.pt")
-    train("dcgan", tiny(steps=3, norm="none"), tiny_images(), folder / "run")
+
+
+def names_of_threads() -> list[str]:
+    """Of this process's threads, where the system is a Linux."""
+    return [task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm")]
 
 
 if __name__ == "__main__":
