@@ -28,7 +28,7 @@ from gandetect.gans.modulation import ModulatedConv2d
 
 # Largest difference of images whose values are in -1..1.
 LIMIT = 1e-5
-# The published layers, and for StyleGAN2, whose filter is no part of an op, a fused interpolation.
+# As published, and StyleGAN2 with an interpolation in the place of its filter too.
 GENERATORS = (("stylegan2", "fir"), ("stylegan2", "bilinear"), ("biggan", "nearest"))
 COUNTS = (1, 16)
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from gandetect import nn as gnn
+from gandetect.gans.equalized import SLOPE
 from gandetect.gans.modulation import ModulatedConv2d, SkipUp
 from gandetect.gans.upsampling import UpProjection
 
@@ -70,6 +71,13 @@ class TorchModulatedConv2d(ModulatedConv2d):
             return F.conv2d(enlarged(x, self.up), self.weight, padding=1)
         y = F.conv_transpose2d(x, self.weight, stride=2)
         return F.conv2d(y, self.kernel, padding=1, groups=self.outputs)
+
+    def ended(
+        self, x: Tensor, w: Tensor, gain: float, noise: Tensor, strength: Tensor, bias: Tensor
+    ) -> Tensor:
+        # In place, which costs torch least.
+        y = self(x, w, gain).add_(noise * strength).add_(bias[:, None, None])
+        return F.leaky_relu_(y, SLOPE)
 
 
 class TorchSkipUp(SkipUp):

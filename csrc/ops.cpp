@@ -40,6 +40,12 @@ STABLE_TORCH_LIBRARY(gandetect, m) {
       "-> Tensor");
   m.def("pack_upsample_conv2d(Tensor weight, bool bed_of_nails) -> Tensor");
   m.def("bias_activation(Tensor x, Tensor? bias, int activation, float slope) -> Tensor");
+  m.def(
+      "styled_conv2d(Tensor x, Tensor weight, Tensor styles, Tensor factors, Tensor noise, "
+      "Tensor strength, Tensor bias, float slope) -> Tensor");
+  m.def(
+      "styled_filter(Tensor x, Tensor factors, Tensor noise, Tensor strength, Tensor bias, "
+      "float slope) -> Tensor");
   // For kernels that end in them, below autograd:
   m.def("bias_activation_(Tensor(a!) x, Tensor? bias, int activation, float slope) -> ()");
   m.def(

@@ -34,6 +34,15 @@ struct Result {
   bool channels_last;
 };
 
+// What a modulated convolution takes beside its weight, all contiguous float32. Its result is
+// activation(factors[n, o] y + strength noise[n, pixel] + bias[o]), where y is of styles[n, c] x.
+struct Styles {
+  const float* inputs;   // (N, Cin)
+  const float* factors;  // (N, Cout)
+  const float* noise;    // (N, H, W) of the result
+  float strength;
+};
+
 // A linear map from the pixels of planes to those of the result for each tap of a kernel, rows and
 // columns apart, then a matrix (Cout, Cin) for each tap: any convolution of anything interpolated,
 // and any transposed convolution.
@@ -45,6 +54,7 @@ struct Convolution {
   const Gather *rows, *columns;
   // Of the columns of a transposed convolution; `thin` alone looks at them.
   int64_t stride, padding, dilation;
+  const Styles* styles = nullptr;  // of kSame3, the only one to look at them
 };
 
 // A weight by its strides: element (cin, cout, tap), tap = ky kernel_width + kx.
@@ -63,9 +73,19 @@ struct Scatter {
   const int64_t* indices;  // of max_unpool, dense, in the order of y
 };
 
-// What winograd takes, all of stride 2: a transposed convolution of kernel 4 and padding 1; a bed
-// of nails and a convolution of kernel 3 and padding 1, or 5 and 2.
-enum class Winograd { kKernel4, kNails3, kNails5 };
+// A styled filter: x, channels_last, a pixel larger than y on both axes, which is channels_last
+// too.
+struct Filter {
+  Planes x;
+  Result y;
+  Ending end;
+  Styles styles;
+};
+
+// What winograd takes, of stride 2: a transposed convolution of kernel 4 and padding 1; a bed of
+// nails and a convolution of kernel 3 and padding 1, or 5 and 2. Besides, a modulated convolution
+// of kernel 3 and padding 1.
+enum class Winograd { kKernel4, kNails3, kNails5, kSame3 };
 
 struct Kernels {
   // Channels that share a packed block.
@@ -86,6 +106,7 @@ struct Kernels {
   void (*adjoint)(const Convolution&, const float* packed, const Parallel&);
   // Few output channels; weight as of a transposed convolution, (Cin, Cout taps) contiguous.
   void (*thin)(const Convolution&, const float* weight, const Parallel&);
+  void (*styled_filter)(const Filter&, const Parallel&);
   void (*plain_f32)(const Convolution&, const Weight&, const Parallel&);
   void (*plain_f64)(const Convolution&, const Weight&, const Parallel&);
 

@@ -16,6 +16,7 @@
 #include "common/torch_threads.h"
 #include "upsample/kernels.h"
 #include "upsample/packed.h"
+#include "upsample/tensors.h"
 
 namespace gandetect::upsample {
 namespace {
@@ -31,32 +32,6 @@ constexpr int64_t kThinChannels = 8;
 constexpr int64_t kThinPixels = 16;
 // Tiles of 2 x 2 from which on Winograd's products pay for a weight that is 2.25 times larger.
 constexpr int64_t kWinogradTiles = 16;
-
-void check_planes(const Tensor& x, const char* name) {
-  check_dims(x, 4, name);
-  const ScalarType type = x.scalar_type();
-  STD_TORCH_CHECK(type == ScalarType::Float || type == ScalarType::Double, name,
-                  " must be float32 or float64");
-}
-
-Planes planes_of(const Tensor& x) {
-  return {x.const_data_ptr(), x.size(0),   x.size(1),   x.size(2),  x.size(3),
-          x.stride(0),        x.stride(1), x.stride(2), x.stride(3)};
-}
-
-// An uninitialized result for x, of its type and layout.
-Tensor new_result(const Tensor& x, int64_t channels, int64_t height, int64_t width,
-                  Result& result) {
-  STD_TORCH_CHECK(channels >= 0 && height >= 0 && width >= 0, "the result would be ", height, "x",
-                  width);
-  const bool last = is_channels_last(x);
-  const int64_t size[] = {x.size(0), channels, height, width};
-  const auto format = last ? MemoryFormat::ChannelsLast : MemoryFormat::Contiguous;
-  Tensor y = torch::stable::empty({size, 4}, x.scalar_type(), std::nullopt, x.device(),
-                                  std::nullopt, format);
-  result = {y.mutable_data_ptr(), channels, height, width, last};
-  return y;
-}
 
 // `kept` keeps what contiguous() may have made alive.
 Ending make_ending(const std::optional<Tensor>& bias, const Tensor& x, int64_t channels,

@@ -6,7 +6,8 @@ is. Three forms give the same: a weight for each image (`ModulatedConv2d.weights
 groups), one matrix product for each image (`ToImage`, whose kernels are of one pixel), and the one
 that runs here elsewhere: scale the input by s, convolve all images with the same w, scale the
 output by the demodulation. It lets the fused ops keep a packed weight, and its second derivatives
-are of plain convolutions.
+are of plain convolutions. Without gradients a whole styled layer is one op, or with "fir" two
+(`ops.styled_conv2d`, `ops.styled_filter`).
 
 Up-sampling by "fir" is StyleGAN2's own: a transposed convolution, which leaves zeros between the
 pixels for the kernel to fill, then the filter [1, 3, 3, 1].
@@ -73,6 +74,20 @@ class ModulatedConv2d(nn.Module):
         if torch.is_grad_enabled() or y.dtype != factors.dtype:
             return y * factors
         return y.mul_(factors)
+
+    def ended(
+        self, x: Tensor, w: Tensor, gain: float, noise: Tensor, strength: Tensor, bias: Tensor
+    ) -> Tensor:
+        """What `StyledConv` makes of the result, in the same sweep. Without `up`, or with "fir"."""
+        weight = self.weight if self.kept_weight is None else self.kept_weight
+        styles = self.affine(w) * self.gain
+        end = (gain * self.demodulation(styles), noise, strength, bias)
+        if self.up is None:
+            # A constant that is the same for all images has a layout of its own.
+            x = x.contiguous(memory_format=torch.channels_last)
+            return ops.styled_conv2d(x, weight, styles, *end, negative_slope=SLOPE)
+        y = ops.conv_transpose2d(x * styles[:, :, None, None], weight, stride=2)
+        return ops.styled_filter(y, *end, negative_slope=SLOPE)
 
     def demodulation(self, styles: Tensor) -> Tensor:
         """What the outputs (N, outputs) are multiplied by."""
@@ -146,11 +161,11 @@ class StyledConv(nn.Module):
         """Features (N, inputs, H, W), w (N, styles) and noise (N, 1, ...) of the result's size."""
         # √2 goes through the activation, to where the tensors are small.
         gain = math.sqrt(2)
-        y = self.conv(x, w, gain)
-        noise, bias = noise * (gain * self.strength), (gain * self.bias)[:, None, None]
-        if torch.is_grad_enabled():
-            return F.leaky_relu(y + noise + bias, SLOPE)
-        return F.leaky_relu_(y.add_(noise).add_(bias), SLOPE)
+        conv, strength, bias = self.conv, gain * self.strength, gain * self.bias
+        if conv.up in (None, "fir") and not torch.is_grad_enabled():
+            return conv.ended(x, w, gain, noise, strength, bias)
+        y = conv(x, w, gain) + noise * strength + bias[:, None, None]
+        return F.leaky_relu(y, SLOPE, inplace=not torch.is_grad_enabled())
 
 
 class ToImage(nn.Module):
@@ -166,8 +181,9 @@ class ToImage(nn.Module):
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         weights = self.weight * (self.affine(w) * self.gain)[:, None]
         pixels = x.permute(0, 2, 3, 1).flatten(1, 2)
-        y = torch.baddbmm(self.bias.to(weights.dtype), pixels.to(weights.dtype), weights.mT)
-        return y.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
+        bias = self.bias[:, None].to(weights.dtype)
+        y = torch.baddbmm(bias, weights, pixels.to(weights.dtype).mT)
+        return y.unflatten(2, x.shape[2:])
 
 
 class SkipUp(nn.Module):

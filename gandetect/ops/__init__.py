@@ -2,6 +2,7 @@
 
 from .conventions import CONVENTIONS, azimuthal_counts, profile_length
 from .spectrum import azimuthal_average, azimuthal_spread, spectral_profile
+from .styled import styled_conv2d, styled_filter
 from .upsampling import (
     bed_of_nails,
     conv_transpose2d,
@@ -25,5 +26,7 @@ __all__ = [
     "pixel_shuffle",
     "profile_length",
     "spectral_profile",
+    "styled_conv2d",
+    "styled_filter",
     "upsample_conv2d",
 ]

@@ -30,6 +30,10 @@ SCHEMAS = (
     "activation, float slope) -> Tensor",
     "pack_conv_transpose2d(Tensor weight, int[] stride, int[] padding, int[] dilation) -> Tensor",
     "pack_upsample_conv2d(Tensor weight, bool bed_of_nails) -> Tensor",
+    "styled_conv2d(Tensor x, Tensor weight, Tensor styles, Tensor factors, Tensor noise, "
+    "Tensor strength, Tensor bias, float slope) -> Tensor",
+    "styled_filter(Tensor x, Tensor factors, Tensor noise, Tensor strength, Tensor bias, "
+    "float slope) -> Tensor",
     "bias_activation(Tensor x, Tensor? bias, int activation, float slope) -> Tensor",
     "bias_activation_(Tensor(a!) x, Tensor? bias, int activation, float slope) -> ()",
     "tap_gather_(Tensor(a!) out, Tensor z, Tensor rows, Tensor row_weights, Tensor columns, Tensor "

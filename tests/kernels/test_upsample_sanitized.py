@@ -11,13 +11,14 @@ import pytest
 from fuzz_build import LEVELS
 
 # About 15,000 calls of kernels a level.
-CASES = 2600
+CASES = 2800
 CONVOLUTIONS = ("taps", "winograd", "thin", "plain_f32", "plain_f64")
 PACKERS = ("pack_taps", "pack_winograd", "pack_adjoint")
 MOVES = ("nails_f32", "nails_f64", "shuffle_f32", "shuffle_f64", "unpool_f32", "unpool_f64")
 # What the driver plants: buffers of which one is an element short, a value that is off, a share of
 # the work left out.
 SHORT = ("read", "write", "weight", "bias")
+STYLED = (*SHORT, "styles", "factors", "noise")
 FAULTS = [
     *((kernel, fault) for fault in (*SHORT, "value", "threads") for kernel in CONVOLUTIONS),
     *(("adjoint", fault) for fault in ("read", "write", "weight", "value", "threads")),
@@ -25,6 +26,9 @@ FAULTS = [
     *((kernel, fault) for fault in ("read", "write", "value", "threads") for kernel in MOVES),
     *((kernel, "bias") for kernel in MOVES),
     *(("unpool_f32", "weight"), ("unpool_f64", "weight")),
+    *(("styled_conv", fault) for fault in (*STYLED, "value", "threads")),
+    *(("styled_filter", fault) for fault in ("read", "write", "bias", "factors", "noise", "value")),
+    ("styled_filter", "threads"),
     *(("fingerprint", "read"), ("fingerprint", "value")),
 ]
 # What says so where it is not the kernel by its name.
@@ -44,7 +48,7 @@ def test_random_calls(upsample_fuzz, seed, level):
 @pytest.mark.parametrize(("kernel", "fault"), FAULTS)
 def test_a_planted_fault_is_seen(upsample_fuzz, kernel, fault):
     said_by = f"{kernel}{' over threads' if fault == 'threads' else ''}: "
-    if fault in SHORT:
+    if fault in STYLED:
         words = ("AddressSanitizer: ", "gandetect::upsample::")
     else:
         words = (WORDS.get((kernel, fault), said_by), "of what is allowed")

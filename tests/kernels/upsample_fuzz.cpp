@@ -5,7 +5,8 @@
 //
 // Faults, of the kernel that --kernel names, prove that the harness sees what it looks for. One
 // element short: read (the input), write (the result), weight (packed or not, or indices), bias.
-// value: one input is off. threads: the last share of the work is left out.
+// styled_cases.h has more. value: one input is off. threads: the last share of the work is left
+// out.
 #include <array>
 #include <functional>
 #include <memory>
@@ -1144,6 +1145,10 @@ class Fingerprints {
   std::string contents_;
 };
 
+// StyleGAN2's layers
+
+#include "styled_cases.h"
+
 // Cases
 
 bool is_of_moves(const std::string& kernel) {
@@ -1155,7 +1160,7 @@ bool is_of_moves(const std::string& kernel) {
 
 // False where the kernel that was asked for has no part in the case.
 bool run_case(Random& random, bool& passed) {
-  const int64_t before = calls, kind = random.below(22);
+  const int64_t before = calls, kind = random.below(24);
   const bool is_any = options.kernel.empty();
   if (is_any ? kind == 0 : is_wanted("fingerprint")) {
     const FingerprintCase c{random.one_in(3) ? random.below(9) : random.below(1500)};
@@ -1166,6 +1171,9 @@ bool run_case(Random& random, bool& passed) {
   } else if (is_any ? kind < 10 : is_wanted("adjoint") || is_wanted("pack_adjoint")) {
     const ConvolutionCase c = random_adjoint(random);
     passed = Convolutions(c, random).check();
+  } else if (is_any ? kind >= 22 : options.kernel.rfind("styled", 0) == 0) {
+    const StyledCase c = random_styled(random);
+    if (is_wanted(c.kernel())) passed = StyledLayers(c, random).check();
   } else {
     const ConvolutionCase c = random_convolution(random);
     passed = Convolutions(c, random).check();

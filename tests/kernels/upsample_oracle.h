@@ -160,6 +160,7 @@ class WinogradLine {
  private:
   // Outputs of a phase at inputs `first` and `first` + 1.
   void tile(int64_t first) {
+    if (scheme_ == Winograd::kSame3) return three_taps(first, 1, first - 1);
     const int64_t y = 2 * first;
     if (scheme_ == Winograd::kKernel4) {
       two_taps(y, first - 1, 3, 1);
@@ -169,7 +170,7 @@ class WinogradLine {
       add(y + 2, first + 1, 1, 1);
       two_taps(y + 1, first, 0, 2);
     } else {
-      three_taps(y, first - 1);
+      three_taps(y, 2, first - 1);
       two_taps(y + 1, first, 1, 3);
     }
   }
@@ -184,19 +185,19 @@ class WinogradLine {
     add(y + 2, source + 2, w, 1);
   }
 
-  // Taps 0, 2, 4: m0 = (p - r) u, m1 = (q + r)(u + v + w)/2, m2 = (r - q)(u - v + w)/2,
-  // m3 = (q - s) w.
-  void three_taps(int64_t y, int64_t source) {
-    for (const int64_t out : {y, y + 2}) {
-      for (const int64_t tap : {0, 2, 4}) {
+  // Outputs and taps `step` apart: m0 = (p - r) u, m1 = (q + r)(u + v + w)/2,
+  // m2 = (r - q)(u - v + w)/2, m3 = (q - s) w.
+  void three_taps(int64_t y, int64_t step, int64_t source) {
+    for (const int64_t out : {y, y + step}) {
+      for (int64_t tap = 0; tap <= 2 * step; tap += step) {
         add(out, source + 1, tap, 1);
         add(out, source + 2, tap, 1);
       }
     }
     add(y, source, 0, 1);
     add(y, source + 2, 0, 1);
-    add(y + 2, source + 1, 4, 1);
-    add(y + 2, source + 3, 4, 1);
+    add(y + step, source + 1, 2 * step, 1);
+    add(y + step, source + 3, 2 * step, 1);
   }
 
   void add(int64_t output, int64_t source, int64_t tap, double times) {
