@@ -27,14 +27,19 @@ class Diverged(ValueError):
 
 
 class Watch:
-    """Watches one run; `data` gives the images that samples are compared with."""
+    """Watches one run; `data` gives the images that samples are compared with.
 
-    def __init__(self, data: Data) -> None:
+    `odds`: whether the discriminator gives logits, whose difference says how sure it is; a critic's
+    has no scale.
+    """
+
+    def __init__(self, data: Data, *, odds: bool = True) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             self._real = data.batch(_LOOKED_AT)["images"]
         self._gaps: deque[float] = deque(maxlen=_PATIENCE)
         self._slopes: deque[float] = deque(maxlen=_PATIENCE)
+        self._odds = odds
         self._diversity = math.inf
 
     def check(self, step: int, terms: Mapping[str, float]) -> None:
@@ -46,7 +51,7 @@ class Watch:
                 f"training diverged at iteration {step}: {told}. Lower the rate or take another "
                 "seed; the last checkpoint is kept"
             )
-        if "discriminator/real" in terms:
+        if self._odds and "discriminator/real" in terms:
             self._gaps.append(terms["discriminator/real"] - terms["discriminator/generated"])
         if "generator/gradient" in terms:
             self._slopes.append(terms["generator/gradient"])

@@ -115,7 +115,8 @@ def _run_first(
 ) -> None:
     """Iterate to the end, with logs, samples and checkpoints."""
     total = trainer.model.config.steps
-    watch = Watch(trainer.data)
+    is_critic = getattr(trainer.model.config, "loss", None) == "wasserstein"
+    watch = Watch(trainer.data, odds=not is_critic)
     with Logs(folder, trainer.step) as logs:
         try:
             while trainer.step < total:

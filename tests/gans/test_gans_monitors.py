@@ -55,6 +55,13 @@ def test_players_out_of_step_are_told(terms, told):
     assert told in found
 
 
+def test_values_of_a_critic_are_no_odds():
+    watch = Watch(tiny_images(), odds=False)
+    for step in range(300):
+        watch.check(step, CALM | {"discriminator/real": 90.0, "discriminator/generated": -90.0})
+    assert watch.warnings() == []
+
+
 def test_equal_samples_are_a_collapse():
     watch = Watch(tiny_images())
     one = tiny_images().images[:1].expand(64, -1, -1, -1)
