@@ -46,15 +46,9 @@ MODELS_PICTURES = Path("docs/img/models")
 DIGITS = ("gan", "cvae")
 
 
-def config_of(name: str, steps: int | None) -> Any:
-    """The `run` preset, grey where its images are digits."""
-    config = preset(name)
-    changes = {"channels": 1} if name in DIGITS else {}
-    return replace(config, steps=steps or config.steps, **changes)
-
-
-def images_for(name: str, config: Any, arguments: argparse.Namespace) -> Images:
+def images_for(name: str, arguments: argparse.Namespace) -> Images:
     """Digits for the perceptrons and for classes, squares of photographs for everyone else."""
+    config = preset(name)
     if name in DIGITS:
         found = digits(arguments.digits, config.size)
         return found if getattr(config, "classes", 0) else found.without_labels()
@@ -67,21 +61,22 @@ def images_for(name: str, config: Any, arguments: argparse.Namespace) -> Images:
     )
 
 
-def trained(
-    name: str, config: Any, seed: int, images: Images, arguments: argparse.Namespace
-) -> dict[str, Any]:
+def trained(name: str, seed: int, images: Images, arguments: argparse.Namespace) -> dict[str, Any]:
     """One training and its figures; read from its file where that is there."""
     folder = arguments.runs / f"{name}-{seed}"
     done = folder / "figures.json"
     if done.exists():
         found: dict[str, Any] = json.loads(done.read_text())
         return found
+    config = preset(name)
+    if arguments.steps:
+        config = replace(config, steps=arguments.steps)
     settings = Settings(precision=arguments.precision)
     data = prepared(name, config, images)
     diverged, learned = None, None
     try:
         model = train(name, config, data, folder, seed=seed, settings=settings)
-        asked = asked_of(model, images.take(range(COMPARED)), data.card())
+        asked = asked_of(model, spread(images, COMPARED), data.card())
         drawn = sample(model, COMPARED, seed=seed, **asked)
         save_grid(drawn[:SHOWN], folder / "grid.png", columns=10)
         real = data.batch(COMPARED)["images"]
@@ -100,6 +95,11 @@ def trained(
     }
     write_whole(done, json.dumps(figures, indent=1).encode())
     return figures
+
+
+def spread(images: Images, count: int) -> Images:
+    """`count` of them, as far apart as they can be: neighbors are of one photograph."""
+    return images.take(torch.linspace(0, len(images) - 1, count).long().tolist())
 
 
 def told_by_log(folder: Path) -> dict[str, Any]:
@@ -208,10 +208,9 @@ def main() -> int:
     rows, cards = [], {}
     for seed in arguments.seeds:
         for name in arguments.models:
-            config = config_of(name, arguments.steps)
-            images = images_for(name, config, arguments)
+            images = images_for(name, arguments)
             cards[name] = images.card()
-            rows.append(trained(name, config, seed, images, arguments))
+            rows.append(trained(name, seed, images, arguments))
             print(f"{name} seed {seed}: {rows[-1]['diverged'] or 'trained'}", flush=True)
     report(rows, cards, arguments.runs, arguments.precision)
     return 0

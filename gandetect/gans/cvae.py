@@ -50,7 +50,10 @@ class CVAE(VAE):
     )
     Configuration = CVAEConfig
     presets: ClassVar = {
-        "run": CVAEConfig(),
+        # Of digits: photographs have no classes.
+        "run": CVAEConfig(
+            size=32, channels=1, latent=16, widths=(32, 64, 128), batch=64, likelihood="bernoulli"
+        ),
         "smoke": CVAEConfig(
             size=32, latent=8, widths=(8, 16, 32), batch=16, steps=60, ema=0.9, rate=5e-3, classes=3
         ),
