@@ -8,12 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table
 
-_BASES = {
-    "own": "its own",
-    "pooled": "borrowed, the rate holds for the classes together",
-    "none": "too few: none is called generated",
-}
-
 
 def class_table(
     classes: Mapping[str, Mapping[str, Any]],
@@ -23,6 +17,8 @@ def class_table(
     """A row for each of `classes`, as `calibration.described_classes` gives them; `files`: how many
     files are of each."""
     from rich.table import Table
+
+    from gandetect.detect.calibration import BASES
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("class of images")
@@ -40,6 +36,6 @@ def class_table(
             str(found["n_own"]),
             f"{found['smallest_fpr']:.2g}" if found["n_own"] else "",
             "" if limit is None else f"{limit:.3f}",
-            _BASES[found["basis"]],
+            BASES[found["basis"]],
         )
     return table

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gandetect.cli._classes import class_table
+
 if TYPE_CHECKING:
     from gandetect.detect.features import Spec
     from gandetect.detect.networks.training import Progress
@@ -208,6 +210,8 @@ def _load(
 def _result(dataset: Dataset, fit: Fit, options: dict[str, Any]) -> dict[str, Any]:
     from dataclasses import asdict
 
+    from gandetect.detect.calibration import described_classes
+
     certified = fit.smallest_rate <= options["fpr"]
     thresholds = fit.model.thresholds(options["fpr"], certify=False)
     return {
@@ -218,6 +222,7 @@ def _result(dataset: Dataset, fit: Fit, options: dict[str, Any]) -> dict[str, An
         "auc": fit.auc.to_list(),
         "accuracy": {name: rate.to_list() for name, rate in fit.accuracy.items()},
         "thresholds": {**asdict(thresholds), "certified": certified},
+        "classes": described_classes(fit.model.class_thresholds(options["fpr"])),
         "smallest_certifiable_fpr": fit.smallest_rate,
         "audit": fit.audit.to_dict() if fit.audit else None,
         "failed": dataset.failed,
@@ -249,7 +254,10 @@ def _print(result: dict[str, Any]) -> None:
     table.add_row("", _certificate(result))
     for path, reason in result["failed"].items():
         table.add_row("not used", f"{path}: {reason}")
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    if result["classes"]:
+        console.print(class_table(result["classes"], thresholds["fpr"]))
 
 
 def _images(result: dict[str, Any]) -> str:

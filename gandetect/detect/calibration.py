@@ -228,6 +228,14 @@ def class_thresholds(
     return result
 
 
+# What the thresholds of a class rest on, in words.
+BASES = {
+    "own": "its own",
+    "pooled": "borrowed, the rate holds for the classes together",
+    "none": "too few: none is called generated",
+}
+
+
 def described_classes(classes: Mapping[str, ClassThresholds]) -> dict[str, dict[str, Any]]:
     """The thresholds of classes as plain JSON values.
 

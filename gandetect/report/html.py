@@ -14,13 +14,14 @@ import math
 import os
 import unicodedata
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from gandetect.detect.calibration import BASES
 from gandetect.report.thumbnails import thumbnail_jpeg
 from gandetect.screen.isolation import IsolationError, isolated
 from gandetect.screen.pool import Limits, PoolError
@@ -94,6 +95,10 @@ REVIEWS = {
 Row = dict[str, Any]
 
 
+def _floats() -> array[float]:
+    return array("d")
+
+
 @dataclass
 class Digest:
     """What the report shows of the files of a run."""
@@ -102,7 +107,9 @@ class Digest:
     media: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     reviews: Counter[str] = field(default_factory=Counter)
-    logits: array[float] = field(default_factory=lambda: array("d"))
+    deliveries: Counter[str] = field(default_factory=Counter)
+    # By verdict.
+    logits: dict[str, array[float]] = field(default_factory=lambda: defaultdict(_floats))
     rows: list[Row] = field(default_factory=list)
     errors: list[Row] = field(default_factory=list)
     videos: list[Row] = field(default_factory=list)
@@ -200,7 +207,9 @@ def _counted(rows: Iterable[Row], digest: Digest) -> Iterator[Row]:
         if row.get("review"):
             digest.reviews[row["review"]] += 1
         if row["logit"] is not None:
-            digest.logits.append(row["logit"])
+            digest.logits[row["verdict"]].append(row["logit"])
+        if row.get("delivery"):
+            digest.deliveries[row["delivery"]] += 1
         if row["verdict"] == "error":
             digest.reasons[row["reason"] or "unknown"] += 1
             if len(digest.errors) < MAX_ERRORS:
@@ -264,11 +273,12 @@ def render(
 ) -> str:
     """The page as text, from a run's description, its digest and the frames of what is shown."""
     timelines = [(row, _timeline(info, frames.get(_key(row), []))) for row in digest.videos]
+    classes = _classes(info, digest)
     histogram = ""
-    if len(digest.logits):
-        picture = plots.score_histogram(
-            digest.logits, info["threshold_real"], info["threshold_generated"]
-        )
+    if digest.logits:
+        # Where classes have their own, no two thresholds divide all scores.
+        common = None if classes else (info["threshold_real"], info["threshold_generated"])
+        picture = plots.score_histogram(digest.logits, *(common or ()))
         histogram = Markup(plots.inline_svg(picture))
     return page(
         "report.html",
@@ -276,6 +286,7 @@ def render(
         digest=digest,
         order=ORDER,
         histogram=histogram,
+        classes=classes,
         offenders=[(row, thumbnail(row, frames.get(_key(row), []))) for row in digest.offenders],
         timelines=[(row, markup) for row, markup in timelines if markup],
         skipped=sorted(skipped.items(), key=lambda item: -item[1]),
@@ -284,6 +295,17 @@ def render(
         alarms_per_hour=_alarms_per_hour(info, digest),
         video_rate=None if info["fpr"] is None else _video_rate(info),
     )
+
+
+def _classes(info: Mapping[str, Any], digest: Digest) -> list[dict[str, Any]]:
+    """The classes that images of the run are of: how many, and the thresholds that judged them."""
+    known = info.get("class_thresholds") or {}
+    counts = sorted(digest.deliveries.items())
+    return [
+        {"name": name, "files": n, "rests_on": BASES[known[name]["basis"]], **known[name]}
+        for name, n in counts
+        if name in known
+    ]
 
 
 def page(template: str, **values: Any) -> str:

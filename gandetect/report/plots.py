@@ -130,31 +130,53 @@ def _legend_name(name: str) -> str:
 
 
 def score_histogram(
-    logits: ArrayLike,
-    threshold_real: float | None,
-    threshold_generated: float | None,
+    logits: Mapping[str, ArrayLike],
+    threshold_real: float | None = None,
+    threshold_generated: float | None = None,
     *,
     image_format: str = "svg",
 ) -> bytes:
-    """How many files have which score, over the three bands that the thresholds make."""
-    values = np.asarray(logits, dtype=np.float64)
-    values = values[np.isfinite(values)]
+    """How many files have which score, in the colors of their verdicts: `logits` by verdict.
+
+    Where there are thresholds for all of them, over the three bands that these make.
+    """
+    groups = {word: np.asarray(found, dtype=np.float64) for word, found in logits.items()}
+    groups = {word: found[np.isfinite(found)] for word, found in groups.items()}
+    values = np.concatenate([np.empty(0), *groups.values()])
     marks = [t for t in (threshold_real, threshold_generated) if t is not None]
     low, high = _range(np.concatenate([values, marks]))
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(9.0, 2.9), layout="constrained")
         ax = figure.subplots()
         edges = np.linspace(low, high, 41)
-        counts, _ = np.histogram(np.clip(values, low, high), edges)
-        ax.bar(edges[:-1], counts, np.diff(edges), align="edge", color=INK, alpha=0.55, lw=0)
+        total = _stacked(ax, groups, edges)
         ax.set_xlim(low, high)
-        ax.set_ylim(0, max(1.0, float(counts.max(initial=0))) * 1.22)
+        ax.set_ylim(0, max(1.0, float(total.max(initial=0))) * 1.22)
         if threshold_real is not None and threshold_generated is not None:
             _three_bands(ax, low, threshold_real, threshold_generated, high)
         ax.set_xlabel("score (logit); larger is more like generated")
         ax.set_ylabel("files")
         ax.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
         return _drawn(figure, image_format)
+
+
+def _stacked(
+    ax: Any, groups: Mapping[str, NDArray[np.float64]], edges: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Bars of the verdicts, one on the other, and how many files each bin has."""
+    total = np.zeros(len(edges) - 1)
+    for word, color in VERDICT_COLORS.items():
+        found = groups.get(word, np.empty(0))
+        if not len(found):
+            continue
+        counts, _ = np.histogram(np.clip(found, edges[0], edges[-1]), edges)
+        label = f"{word} ({len(found):,})"
+        look = {"align": "edge", "color": color, "alpha": 0.75, "lw": 0, "label": label}
+        ax.bar(edges[:-1], counts, np.diff(edges), total, **look)
+        total += counts
+    if total.any():
+        ax.legend(loc="upper right", fontsize=8, frameon=False)
+    return total
 
 
 def _three_bands(ax: Any, low: float, real: float, generated: float, high: float) -> None:

@@ -64,11 +64,11 @@ def report(db: Path, **options: int) -> str:
     return out.read_text(encoding="utf-8")
 
 
-def rendered(rows: list[dict[str, Any]], frames: dict[Any, Any] | None = None) -> str:
+def rendered(rows: list[dict[str, Any]], frames: dict[Any, Any] | None = None, **told: Any) -> str:
     """The page of rows that may hold more than the results file keeps today."""
     rows = [{**dict.fromkeys(COLUMNS), **row} for row in rows]
     info = {**SPEC, **RUN, "started": None, "finished": None, "status": "done", "id": 1}
-    info |= {"args": {}, "versions": {}, "model_card": {}}
+    info |= {"args": {}, "versions": {}, "model_card": {}, **told}
     return render(info, digested(rows), frames or {}, {})
 
 
@@ -119,6 +119,37 @@ def test_timeline_has_the_thresholds_and_the_cuts() -> None:
     assert with_all.count("stroke-opacity: 0.3;") - without.count("stroke-opacity: 0.3;") == 2
     # The histogram's two lines, and the timeline's two.
     assert without.count("stroke-dasharray: 3.2,2.4") == 4
+
+
+CLASSES = {
+    name: {
+        "basis": basis,
+        "n_own": n_own,
+        "threshold_real": -0.75,
+        "threshold_generated": threshold,
+    }
+    for name, basis, n_own, threshold in (
+        ("lossless, 128", "own", 300, 3.25),
+        ("JPEG 75 to 89, 128", "none", 4, None),
+        ("WebP, 64", "pooled", 20, 4.5),
+    )
+}
+
+
+def test_classes_of_images_have_their_thresholds_in_a_table() -> None:
+    rows = [
+        item(f"{i}.png", delivery=name)
+        for i, name in enumerate(("lossless, 128", "lossless, 128", "JPEG 75 to 89, 128", "other"))
+    ]
+    text = Page(page := rendered(rows, class_thresholds=CLASSES)).text
+    assert "lossless, 1282-0.753.25300its own" in text
+    assert "too few: none is called generated" in text
+    # Nobody's, and so without a row.
+    assert "WebP, 64" not in text
+    # No two lines divide what has thresholds of its own.
+    assert page.count("stroke-dasharray") == 0
+    assert rendered(rows).count("stroke-dasharray") == 2
+    assert 'id="classes"' not in rendered(rows)
 
 
 def test_threshold_levels_are_those_of_the_model() -> None:

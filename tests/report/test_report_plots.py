@@ -74,11 +74,22 @@ def test_profile_bands_refuses() -> None:
 
 
 def test_histogram_names_the_three_bands() -> None:
-    picture = plots.score_histogram([-3.0, 0.0, 5.0, np.inf], -1.0, 2.0).decode()
+    picture = plots.score_histogram({"real": [-3.0, 0.0, 5.0, np.inf]}, -1.0, 2.0).decode()
     for word in ("real", "inconclusive", "generated"):
         assert f">{word}</text>" in picture
-    assert ">inconclusive<" not in plots.score_histogram([1.0], None, None).decode()
-    assert plots.score_histogram([], -1.0, 2.0)
+    assert ">inconclusive<" not in plots.score_histogram({"real": [1.0]}).decode()
+    assert plots.score_histogram({}, -1.0, 2.0)
+
+
+def test_histogram_has_the_colors_of_the_verdicts() -> None:
+    """Thresholds of classes overlap, so that no band would tell them."""
+    scores = {"generated": [0.5, 2.0], "real": [0.4, -1.0, np.nan], "inconclusive": []}
+    picture = plots.score_histogram(scores).decode()
+    assert ">generated (2)</text>" in picture
+    assert ">real (2)</text>" in picture
+    assert "inconclusive" not in picture
+    for word in ("generated", "real"):
+        assert plots.VERDICT_COLORS[word] in picture
 
 
 def test_timeline_thins_long_videos_and_skips_unscored_frames() -> None:
@@ -104,7 +115,7 @@ def test_timeline_marks_cuts_and_thresholds() -> None:
 
 
 def test_inline_svg_refers_to_nothing_and_takes_the_color_of_the_page() -> None:
-    markup = plots.inline_svg(plots.score_histogram([0.0, 1.0], -1.0, 2.0))
+    markup = plots.inline_svg(plots.score_histogram({"real": [0.0, 1.0]}, -1.0, 2.0))
     assert markup.startswith("<svg")
     assert not re.search(r"https?:|<\?xml|<!DOCTYPE|<metadata", markup)
     assert not re.match(r"<svg[^>]*(width|height)=", markup)
@@ -113,5 +124,5 @@ def test_inline_svg_refers_to_nothing_and_takes_the_color_of_the_page() -> None:
 
 
 def test_pictures_are_reproducible() -> None:
-    first, second = (plots.score_histogram([0.0, 1.0], -1.0, 2.0) for _ in range(2))
+    first, second = (plots.score_histogram({"real": [0.0, 1.0]}, -1.0, 2.0) for _ in range(2))
     assert first == second
