@@ -39,6 +39,7 @@ def main(folder: Path) -> None:
         moved = [k for k, v in weights.items() if not torch.equal(v, start[k])]
         kept[name] = {"weights": weights, "moved": moved}
     torch.save(kept, folder / f"rank{trainer.parallel.rank}.pt")
+    trainer.close()
 
 
 if __name__ == "__main__":
