@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from gandetect.cli._common import printable, require
+from gandetect.cli._training import PRECISIONS, training_bar
 from gandetect.cli.screen import INTERRUPTED
-from gandetect.cli.train import PRECISIONS, training_bar
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from gandetect.cli._common import check_place, printable
+from gandetect.cli._training import device_of, training_bar
 from gandetect.cli.screen import INTERRUPTED
-from gandetect.cli.train import device_of, training_bar
 
 if TYPE_CHECKING:
     from gandetect.gans.generation import Generated

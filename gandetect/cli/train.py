@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from gandetect.cli._common import on_terminal, printable
+from gandetect.cli._common import printable
+from gandetect.cli._training import PRECISIONS, Progress, Reached, device_of, say, training_bar
 from gandetect.cli.screen import INTERRUPTED
 
 if TYPE_CHECKING:
     from gandetect.gans import Config, Data, Images
 
-# (what, done, total)
-Progress = Callable[[str, int, int], None]
-
 # Named here as well as in `gandetect.gans`, so that --help imports no torch.
 UP = ("nearest", "bilinear", "bicubic", "bed_of_nails", "pixel_shuffle", "conv_transpose")
 LOSSES = ("saturating", "nonsaturating", "least_squares", "wasserstein", "hinge")
 SPECTRAL = ("none", "loss", "discriminator")
-PRECISIONS = ("float32", "bfloat16")
 DIGITS = "data/digits"
 # Options that are fields of the configuration under the same name.
 _FIELDS = ("size", "up", "up_last", "batch", "steps", "loss", "spectral", "spectral_weight")
-_SECONDS_BETWEEN_LINES = 60.0
 
 EPILOG = """\b
 Examples:
@@ -198,7 +192,7 @@ def command(model: str, **options: Any) -> None:
             _train(model, config, data, options, reached.before(progress))
     except KeyboardInterrupt:
         if is_first:
-            _say(_interrupted(reached.step, options["out"]))
+            say(_interrupted(reached.step, options["out"]))
         sys.exit(INTERRUPTED)
     except torch.OutOfMemoryError as error:
         _refuse(f"the device's memory is too small; take a smaller --batch ({error})", options)
@@ -259,23 +253,6 @@ def _of_kind(value: str, default: Any) -> Any:
     return type(default)(value)
 
 
-def device_of(asked: str | None) -> str:
-    """The device of this process; a usage error where there is no such one."""
-    import torch
-
-    if asked is not None and not re.fullmatch(r"cpu|cuda(:\d{1,3})?", asked):
-        raise click.UsageError(f"--device {asked!r} given; choose cpu, cuda or cuda:N")
-    found = torch.cuda.device_count()
-    device = asked or ("cuda" if found else "cpu")
-    if device == "cpu":
-        return device
-    # Under torchrun each process has a device of its own.
-    number = int(device.partition(":")[2] or os.environ.get("LOCAL_RANK", "0"))
-    if number >= found:
-        raise click.UsageError(f"--device {device}: this machine has {found} CUDA device(s)")
-    return f"cuda:{number}"
-
-
 def _wants_classes(config: Config, options: dict[str, Any]) -> bool:
     return options["labels"] or getattr(config, "classes", 0) > 0
 
@@ -329,73 +306,9 @@ def _train(
     settings = Settings(**{key: options[key] for key in keys})
     if not options["quiet"]:
         number = data.card()["number"]
-        _say(f"{model}: {number} images of {config.size} pixels, {config.steps} iterations")
+        say(f"{model}: {number} images of {config.size} pixels, {config.steps} iterations")
     out, seed = options["out"], options["seed"]
     train(model, config, data, out, seed=seed, settings=settings, progress=progress)
-
-
-class Reached:
-    """Remembers the iteration that training has come to."""
-
-    def __init__(self) -> None:
-        self.step = 0
-
-    def before(self, progress: Progress) -> Progress:
-        """`progress` that is remembered here first."""
-
-        def update(what: str, done: int, total: int) -> None:
-            self.step = done
-            progress(what, done, total)
-
-        return update
-
-
-@contextlib.contextmanager
-def training_bar(quiet: bool) -> Iterator[Progress]:
-    """A bar with the losses, iterations per second and the time left; a line a minute where
-    standard error is no terminal."""
-    if quiet or not on_terminal():
-        yield _lines(quiet)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]:.3g}/s"),
-        TimeRemainingColumn(),
-    )
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("starting", total=None, rate=0.0)
-
-        def update(what: str, done: int, total: int) -> None:
-            if total != bar.tasks[0].total:
-                # Another task, or one that goes on: its speed is not that of what was before.
-                bar.reset(task, total=total, completed=done)
-            rate = bar.tasks[0].finished_speed or bar.tasks[0].speed or 0.0
-            bar.update(task, description=what, completed=done, total=total, rate=rate)
-
-        yield update
-
-
-def _lines(quiet: bool) -> Progress:
-    """Progress as lines, for logs of machines."""
-    said = time.monotonic()
-
-    def update(what: str, done: int, total: int) -> None:
-        nonlocal said
-        if not quiet and time.monotonic() - said >= _SECONDS_BETWEEN_LINES:
-            said = time.monotonic()
-            _say(f"{what}: {done} of {total}")
-
-    return update
-
-
-def _say(text: str) -> None:
-    click.echo(printable(text), err=True)
 
 
 def _interrupted(step: int, out: str) -> str:
@@ -407,7 +320,7 @@ def _interrupted(step: int, out: str) -> str:
 def _refuse(reason: str, options: dict[str, Any]) -> NoReturn:
     if options["as_json"]:
         click.echo(json.dumps({"error": reason}))
-    _say(f"Error: {reason}")
+    say(f"Error: {reason}")
     sys.exit(3)
 
 
@@ -443,10 +356,10 @@ def _result(
 
 def _print(result: dict[str, Any], quiet: bool) -> None:
     for path, reason in result["failed"].items():
-        _say(f"not used: {path}: {reason}")
+        say(f"not used: {path}: {reason}")
     if quiet:
         return
     for warning in result["last"].get("warnings", []):
-        _say(f"look at this: {warning}")
-    _say(f"trained: {result['checkpoint']}, {result['steps']} iterations")
-    _say(f"draw images:  gandetect generate {result['run']} --count 1000 --out samples/")
+        say(f"look at this: {warning}")
+    say(f"trained: {result['checkpoint']}, {result['steps']} iterations")
+    say(f"draw images:  gandetect generate {result['run']} --count 1000 --out samples/")
