@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# _register and _register_upsampling register the ops.
+# _register, _register_upsampling and styled register the ops.
 from . import (
     _register,  # noqa: F401
     _register_upsampling,  # noqa: F401
     reference,
+    styled,  # noqa: F401
+    styled_reference,
     upsampling_reference,
 )
 from .conventions import CONVENTIONS, Plan, make_plan
@@ -150,6 +152,26 @@ def _ended(height: int, width: int, n: int, device: torch.device) -> tuple[Any, 
     return x, _random(device, x.shape[1]), int(Activation.LEAKY_RELU), 0.2
 
 
+def _styled(x: Tensor, outputs: int, height: int, width: int) -> tuple[Any, ...]:
+    """What a styled layer ends with: factors, noise of this size, its strength, bias and slope."""
+    n, device = x.shape[0], x.device
+    factors, noise = _random(device, n, outputs), _random(device, n, 1, height, width)
+    return factors, noise, _random(device, 1)[0], _random(device, outputs), 0.2
+
+
+def _modulated(height: int, width: int, n: int, device: torch.device) -> tuple[Any, ...]:
+    x = _high(height, width, n, device)
+    channels, *sides = x.shape[1:]
+    weight = _random(device, channels, channels, 3, 3) - 0.5
+    return x, weight, _random(device, n, channels), *_styled(x, channels, *sides)
+
+
+def _filtered(height: int, width: int, n: int, device: torch.device) -> tuple[Any, ...]:
+    channels, *sides = _high(height, width, n, device).shape[1:]
+    x = _random(device, n, channels, *(side + 1 for side in sides)) - 0.5
+    return x, *_styled(x, channels, *sides)
+
+
 TABLE = {
     entry.name: entry
     for entry in (
@@ -163,6 +185,8 @@ TABLE = {
         Entry("conv_transpose2d_adjoint", _enlarged, references=upsampling_reference),
         Entry("upsample_conv2d", _upsampled, references=upsampling_reference),
         Entry("max_unpool2d", _unpooled, references=upsampling_reference),
+        Entry("styled_conv2d", _modulated, references=styled_reference),
+        Entry("styled_filter", _filtered, references=styled_reference),
         Entry("bias_activation", _ended, references=upsampling_reference),
     )
 }
