@@ -45,8 +45,9 @@ def page(found: Row) -> Iterator[str]:
     yield (
         "Distance is Fréchet's, of the responses of random filters; coverage is the share of "
         "images with a sample nearby. Both are of 500 samples and 500 images of the training data; "
-        f"{'; '.join(baselines(rows))}. Warnings are those of the monitors, with the iteration; "
-        "minutes are of one processor, some of it shared with other work."
+        f"distances are {', '.join(baselines(rows))}. "
+        "Warnings are those of the monitors, with the iteration; minutes are of one processor, "
+        "some of it shared with other work."
     )
     yield ""
     yield from sources(found["data"])
@@ -80,11 +81,11 @@ def cells(row: Row) -> tuple[str, ...]:
 
 
 def baselines(rows: Iterable[Row]) -> Iterator[str]:
-    """The range of each baseline, over trainings on photographs."""
+    """The range of each baseline's distance, over all trainings."""
     learned = [row["learned"]["baselines"] for row in rows if row["learned"]]
     for key, name in BASELINES.items():
         values = [one[key]["frechet"] for one in learned]
-        yield f"{name} have {min(values):.0f} to {max(values):.0f}"
+        yield f"{min(values):.0f} to {max(values):.0f} for {name}"
 
 
 def sources(cards: dict[str, Row]) -> Iterator[str]:

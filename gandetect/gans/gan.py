@@ -55,7 +55,7 @@ class GAN(AdversarialModel):
     )
     Configuration = GANConfig
     presets: ClassVar = {
-        "run": GANConfig(size=32, channels=1, batch=64, steps=4000, ema=0.99),
+        "run": GANConfig(size=32, channels=1, batch=64, steps=12000, ema=0.99),
         "smoke": GANConfig(size=32, latent=32, widths=(32, 64), batch=16, steps=60, ema=0.9),
     }
 

@@ -252,6 +252,15 @@ def test_data_without_sources_are_refused(labelled_images):
         Trainer("cyclegan", SMOKE, labelled_images).iterate()
 
 
+@pytest.mark.parametrize(("norm", "keeps"), [("layer", True), ("instance", False)])
+def test_a_layer_norm_leaves_images_without_detail_their_colors(norm, keeps):
+    padded, convolved, normed = CycleGAN(replace(SMOKE, norm=norm)).generator.layers[:3]
+    colors = torch.tensor([[-0.5, 0.0, 0.8], [0.8, -0.2, -0.5]])[:, :, None, None]
+    with torch.no_grad():
+        blue, red = normed(convolved(padded(colors.expand(2, 3, 32, 32))))
+    assert ((blue - red).abs().max() > 1e-2) == keeps
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
@@ -268,6 +277,7 @@ def test_data_without_sources_are_refused(labelled_images):
         ({"cycle": float("nan")}, "cycle"),
         ({"loss": "unknown"}, "loss"),
         ({"up": "lanczos"}, "up"),
+        ({"norm": "batch"}, "norm"),
     ],
 )
 def test_hostile_configurations_are_refused(changes, told):
