@@ -76,9 +76,10 @@ def train(
 
     Returns the model with its running average in place, in eval mode. Under torchrun every process
     calls it, and gradients are averaged over them. Raises ValueError where the folder holds another
-    model, configuration, seed or data, or another training is at work there, `Diverged` where a
-    loss or a gradient is no number any more (the last checkpoint stays), and OSError as the disk
-    has it. Ctrl-C leaves a checkpoint of the iteration that was reached.
+    model, configuration, seed or data, another training is at work there, or images have not the
+    channels and size of the configuration, `Diverged` where a loss or a gradient is no number any
+    more (the last checkpoint stays), and OSError as the disk has it. Ctrl-C leaves a checkpoint of
+    the iteration that was reached.
     """
     settings = settings or Settings()
     folder = Path(folder)
@@ -249,7 +250,17 @@ class Trainer:
         return told | {f"{phase.name}/gradient": float(norm)}
 
     def _batch(self) -> Batch:
-        drawn = self.data.batch(self.model.config.batch)
+        config = self.model.config
+        drawn = self.data.batch(config.batch)
+        shape, wanted = (
+            tuple(drawn["images"].shape[1:]),
+            (config.channels, config.size, config.size),
+        )
+        if shape != wanted:
+            raise ValueError(
+                f"images of shape {shape} given to a {self.model.name} of {wanted}; want "
+                "images of its size and channels, or channels and size of the images"
+            )
         return {key: as_input(value).to(self.device) for key, value in drawn.items()}
 
     @contextlib.contextmanager

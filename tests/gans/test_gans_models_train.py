@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from gandetect.gans import Settings, Trainer, preset, sample
+from gandetect.gans import Images, Settings, Trainer, preset, sample
 
 MODELS = ("gan", "dcgan", "lsgan", "wgan-gp", "dragan", "sngan")
 
@@ -26,3 +26,12 @@ def test_every_weight_moves(name, precision, labelled_images):
     assert images.shape == (3, 3, 32, 32)
     assert images.dtype == torch.uint8
     assert len(images.unique()) > 1
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("size", "channels"), [(64, 3), (32, 1)])
+def test_images_of_another_shape_are_refused(name, size, channels):
+    grid = torch.zeros(8, channels, size, size, dtype=torch.uint8)
+    trainer = Trainer(name, preset(name, "smoke"), Images(grid, {"name": "black"}))
+    with pytest.raises(ValueError, match=rf"\({channels}, {size}, {size}\).*\(3, 32, 32\)"):
+        trainer.iterate()
