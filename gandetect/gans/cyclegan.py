@@ -144,7 +144,7 @@ class CycleGAN(GenerativeModel):
     )
     Configuration = CycleGANConfig
     presets: ClassVar = {
-        "run": CycleGANConfig(norm="layer"),
+        "run": CycleGANConfig(norm="layer", steps=1500),
         "smoke": CycleGANConfig(
             size=32,
             width=8,

@@ -26,13 +26,13 @@ class WGANGP(DCGAN):
     name = "wgan-gp"
     source = (
         "Gulrajani et al., 2017; networks and settings of `run` as in "
-        "github.com/LynnHo/DCGAN-LSGAN-WGAN-GP-DRAGAN-Pytorch (one critic step, Adam 2e-4, .5, "
-        ".999) with d 32 in the place of 64; up-samplings start even; `paper` has five steps and "
-        "Adam 1e-4, 0, .9"
+        "github.com/LynnHo/DCGAN-LSGAN-WGAN-GP-DRAGAN-Pytorch (one critic step, Adam 2e-4) with d "
+        "32 in the place of 64 and the paper's 0, .9 for Adam's .5, .999; up-samplings start even; "
+        "`paper` has five steps and Adam 1e-4"
     )
     Configuration = WGANGPConfig
     presets: ClassVar = {
-        "run": WGANGPConfig(),
+        "run": WGANGPConfig(steps=2000, betas=(0.0, 0.9)),
         "paper": WGANGPConfig(steps=3000, d_steps=5, rate=1e-4, betas=(0.0, 0.9)),
         "smoke": WGANGPConfig(size=32, latent=32, widths=(32, 16, 8), batch=16, steps=60, ema=0.9),
     }
