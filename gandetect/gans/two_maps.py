@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from gandetect.gans.upsampling import up_conv
 
@@ -48,12 +49,18 @@ def _vectors(inputs: int, config: VQVAE2Config) -> nn.Module:
     )
 
 
+def finer(x: Tensor) -> Tensor:
+    """(N, C, 2H, 2W) less the mean of every two by two, which is one cell of the map above."""
+    return x - F.interpolate(F.avg_pool2d(x, 2), scale_factor=2)
+
+
 class Encoder(nn.Module):
     """Images (N, C, S, S) to the bottom's features and the top's vectors, S/4 and S/8 a side."""
 
     def __init__(self, config: VQVAE2Config) -> None:
         super().__init__()
         width = config.width
+        self.of_bottom = finer if config.fine_bottom else nn.Identity()
         self.bottom = nn.Sequential(
             nn.Conv2d(config.channels, width // 2, 4, 2, 1),
             nn.ReLU(),
@@ -82,7 +89,8 @@ class Encoder(nn.Module):
 
     def join(self, bottom: Tensor, top: Tensor) -> Tensor:
         """Features of the bottom and the quantized top to the vectors of the bottom."""
-        vectors: Tensor = self.bottom_vectors(torch.cat([bottom, self.from_top(top)], dim=1))
+        parts = [self.of_bottom(bottom), self.from_top(top)]
+        vectors: Tensor = self.bottom_vectors(torch.cat(parts, dim=1))
         return vectors
 
 
@@ -92,6 +100,7 @@ class Decoder(nn.Module):
     def __init__(self, config: VQVAE2Config) -> None:
         super().__init__()
         width = config.width
+        self.of_bottom = finer if config.fine_bottom else nn.Identity()
         self.up_top = up_conv(config.latent, config.latent, config.up)
         self.layers = nn.Sequential(
             *_residuals(2 * config.latent, config),
@@ -100,5 +109,5 @@ class Decoder(nn.Module):
         )
 
     def forward(self, top: Tensor, bottom: Tensor) -> Tensor:
-        images: Tensor = self.layers(torch.cat([self.up_top(top), bottom], dim=1))
+        images: Tensor = self.layers(torch.cat([self.up_top(top), self.of_bottom(bottom)], dim=1))
         return images

@@ -40,6 +40,8 @@ class VQVAE2Config(Config):
     codebook keeps in an iteration; codes that have come to fewer than `fewest` vectors begin anew.
     `commitment`: weight of the distance to the codes. `code_steps`: iterations of the first stage;
     the priors have the others, `steps` - `code_steps`.
+    `fine_bottom`: whether the bottom map is told, and tells, only what is finer than a cell of the
+    top map. Without, its codes alone hold the layout and the top map says little.
     `prior_width`, `prior_blocks`: of both PixelCNNs. `classes`: 0, or the number of classes that
     the priors are given. `rate`: of the first stage, `prior_rate`: of the second.
     """
@@ -57,6 +59,7 @@ class VQVAE2Config(Config):
     commitment: float = 0.25
     code_steps: int = 2000
     rate: float = 1e-3
+    fine_bottom: bool = False
     prior_width: int = 32
     prior_blocks: int = 4
     prior_rate: float = 1e-3
@@ -91,12 +94,13 @@ class VQVAE2(GenerativeModel):
         "Razavi, van den Oord, Vinyals, 2019, after the layers of "
         "github.com/rosinality/vq-vae-2-pytorch; 32 channels and 64 codes in `run` for 128 and "
         "512, priors without self-attention; vectors of mean 0 and deviation 1 (Łańcucki et al., "
-        "2020) and an encoder whose borders are repeated, or the top would say nothing; codes "
-        "begin at vectors of the first batch, and anew where they fall out of use"
+        "2020), an encoder whose borders are repeated, and a bottom without the mean of each cell "
+        "of the top, or the top would say nothing; codes begin at vectors of the first batch, and "
+        "anew where they fall out of use"
     )
     Configuration = VQVAE2Config
     presets: ClassVar = {
-        "run": VQVAE2Config(),
+        "run": VQVAE2Config(fine_bottom=True),
         "smoke": VQVAE2Config(
             size=32,
             latent=8,
@@ -109,6 +113,7 @@ class VQVAE2(GenerativeModel):
             decay=0.9,
             code_steps=80,
             rate=5e-3,
+            fine_bottom=True,
             prior_width=8,
             prior_blocks=1,
             prior_rate=5e-3,

@@ -6,11 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 from plain_images import plain_images
+from torch.nn import functional as F
 
 from gandetect.gans import UP, Settings, Trainer, load_model, preset, sample, train
 from gandetect.gans.checkpoints import NAME, Checkpoint
 from gandetect.gans.codebook import Codebook, perplexity
 from gandetect.gans.training import as_input
+from gandetect.gans.two_maps import finer
 from gandetect.gans.vqvae2 import VQVAE2, VQVAE2Config
 
 SMOKE = preset("vqvae2", "smoke")
@@ -33,6 +35,7 @@ HOSTILE = [
     ("decay", 1.0),
     ("classes", 10**9),
     ("commitment", -1.0),
+    ("fine_bottom", 1),
     ("rate", math.nan),
     ("up", "lanczos"),
     ("__class__", "os.system"),
@@ -170,6 +173,27 @@ def test_bottom_codes_are_near_what_they_change(trained):
     assert changed[:4, :4].any()
     assert not changed[:, 24:].any()
     assert not changed[24:].any()
+
+
+def test_the_layout_is_in_the_top_alone(trained):
+    """With the bottom codes of other images the layout, means of eight by eight, stays."""
+    model, images = trained[0].averaged(), as_input(plain_images().images)
+    top, bottom = model.encode(images)
+    own, mixed = (layout(model.decode(top, codes)) for codes in (bottom, bottom.roll(1, 0)))
+    apart = (own - own.roll(1, 0)).square().mean()
+    assert (mixed - own).square().mean() < 0.05 * apart
+    assert (mixed - own.roll(1, 0)).square().mean() > 0.5 * apart
+
+
+def layout(images):
+    return F.avg_pool2d(images, 8)
+
+
+def test_what_is_finer_has_no_mean_in_any_cell():
+    x = torch.rand(2, 3, 8, 6)
+    assert F.avg_pool2d(finer(x), 2).abs().max() < 1e-6
+    torch.testing.assert_close(finer(x + 7), finer(x), atol=1e-5, rtol=0)
+    torch.testing.assert_close(finer(finer(x)), finer(x), atol=1e-6, rtol=0)
 
 
 def test_priors_are_causal_and_see_what_they_are_given():
