@@ -1,5 +1,7 @@
 """A copy for inference draws the images of its model, which it leaves as it was."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -10,10 +12,11 @@ from gandetect.gans.inference import for_inference
 IMAGES = 2e-5
 
 
-def a_model(name):
+def a_model(name, **changes):
     """With weights none of which is zero, and norms that saw a batch."""
     torch.manual_seed(0)
-    model = model_class(name)(preset(name, "smoke")).requires_grad_(False)
+    config = replace(preset(name, "smoke"), **changes)
+    model = model_class(name)(config).requires_grad_(False)
     for one in model.parameters():
         if one.eq(0).all():
             one.add_(0.1 * torch.randn(one.shape))
@@ -70,8 +73,12 @@ def test_what_changes_with_the_step_is_kept():
 
 def test_only_convolutions_without_instance_norms_change_their_layout():
     last = {"memory_format": torch.channels_last}
-    for name, wanted in (("biggan", True), ("cyclegan", False)):
-        fast = for_inference(a_model(name))
+    for name, changes, wanted in (
+        ("biggan", {}, True),
+        ("cyclegan", {"norm": "layer"}, True),
+        ("cyclegan", {"norm": "instance"}, False),
+    ):
+        fast = for_inference(a_model(name, **changes))
         network = getattr(fast, fast.drawn_from[0])
         layers = [one for one in network.modules() if type(one) is nn.Conv2d]
         wide = [one for one in layers if one.kernel_size != (1, 1) and one.in_channels > 1]
