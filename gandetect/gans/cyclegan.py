@@ -77,7 +77,7 @@ class CycleGANConfig(TranslationConfig):
 class ResidualBlock(nn.Module):
     """(N, C, H, W) to the same, plus two convolutions of it."""
 
-    def __init__(self, channels: int, norm: str = "instance") -> None:
+    def __init__(self, channels: int, norm: str) -> None:
         super().__init__()
         self.residual = nn.Sequential(
             nn.ReflectionPad2d(1),
@@ -103,7 +103,7 @@ class Generator(nn.Module):
         widest = width << _DOWNS
 
         def normed(convolution: nn.Module, outputs: int) -> list[nn.Module]:
-            # Without a bias, which the norm would take away again.
+            # Without a bias: an instance norm takes it away again, a layer norm has its own.
             return [convolution, _NORMS[config.norm](outputs), nn.ReLU()]
 
         layers = [nn.ReflectionPad2d(3), *normed(nn.Conv2d(channels, width, 7, bias=False), width)]

@@ -252,10 +252,8 @@ class Trainer:
     def _batch(self) -> Batch:
         config = self.model.config
         drawn = self.data.batch(config.batch)
-        shape, wanted = (
-            tuple(drawn["images"].shape[1:]),
-            (config.channels, config.size, config.size),
-        )
+        shape = tuple(drawn["images"].shape[1:])
+        wanted = (config.channels, config.size, config.size)
         if shape != wanted:
             raise ValueError(
                 f"images of shape {shape} given to a {self.model.name} of {wanted}; want "
