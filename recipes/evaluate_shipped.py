@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,11 +36,33 @@ from shipped import (
 from third_party import FACES, UPSCALERS
 
 from gandetect.detect.calibration import allowed_exceedances
+from gandetect.detect.delivery import LOSSLESS, image_delivery
 from gandetect.detect.evaluation import folder_items, score_items, tabulate
+from gandetect.detect.explanation import nearest_family
 from gandetect.detect.model import Model
 from gandetect.detect.perturbations import named
+from gandetect.detect.reference import UNKNOWN
 from gandetect.detect.simulation.network import load_bank
+from gandetect.detect.tiles import cut_tiles
+from gandetect.detect.training import image_files
+from gandetect.media import read_luma
 
+# Generators and the family of their last up-sampler, as `third_party.py` describes them.
+FAMILY_OF = {
+    "dcgan": "learned",
+    "digiface": "learned",
+    "esrgan_medium": "nearest",
+    "esrgan_slim": "nearest",
+    "esrgan_thick": "learned",
+    "realcugan": "learned",
+    "realcugan_x4": "learned",
+    "realesr_video": "learned",
+    "realesrgan": "nearest",
+    "realesrgan_anime": "nearest",
+    "srmd": "learned",
+    "waifu2x": "learned",
+    "waifu2x_cunet": "learned",
+}
 FPR = 0.05
 REGIONS = (64, 128, 256)
 DELIVERIES = ("none", "jpeg-90", "jpeg-75")
@@ -82,6 +105,7 @@ def main() -> int:
         "method": METHOD,
         "rows": rows,
         "summary": summary(rows),
+        "names": names_given(model, arguments.generated),
         "certificate": certificate(model, arguments.held_out, arguments.networks),
     }
     (arguments.out / f"{NAME}.evaluation.json").write_text(json.dumps(evaluation, indent=1) + "\n")
@@ -128,6 +152,26 @@ def measured(
         scored.append(found)
     name = about["generator"]
     return [row | about for row in tabulate(scored[0], {name: scored[1]}, model.thresholds(FPR))]
+
+
+def names_given(model: Model, folder: Path) -> dict[str, dict[str, Any]]:
+    """Of each set: the family of its last up-sampler, and how many images get which name."""
+    given = {}
+    for generator, family in FAMILY_OF.items():
+        for found in (folder / generator, folder / f"{generator}_reduced"):
+            if found.is_dir():
+                names = Counter(name_given(model, path) for path in image_files(found))
+                given[found.name] = {"family": family, "named": dict(sorted(names.items()))}
+    return given
+
+
+def name_given(model: Model, path: Path) -> str:
+    """The family that an image gets; UNKNOWN also where compression forbids to compare it."""
+    data = path.read_bytes()
+    luma = read_luma(data)
+    tiles = cut_tiles(luma.as_uint8_range(), model.tile)
+    alike, _ = nearest_family(model, tiles, lossless=image_delivery(luma, data) == LOSSLESS)
+    return UNKNOWN if alike is None else alike.family
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -10,7 +10,8 @@ which get digits. For each training: whether it diverged, what the monitors warn
 and how far its samples are from the images, beside what has learned nothing. Writes
 `docs/experiments/gans.json` (`gans_pages.py` makes a page of it), curves in `docs/img/gans/`, and
 of the first seed samples and their mean spectrum in `docs/img/models/`. It goes on where it
-stopped; hours on two cores.
+stopped, and trainings that were not asked for (`--models`, `--seeds`) stay in `gans.json` as they
+are; hours on two cores.
 """
 
 from __future__ import annotations
@@ -164,10 +165,23 @@ def draw_curves(rows: list[dict[str, Any]], out: Path) -> None:
     figure.savefig(out, dpi=110)
 
 
+def joined(
+    found: dict[str, Any], rows: list[dict[str, Any]], cards: Mapping[str, Any]
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """`rows` and `cards` beside those `found` before, of which they replace their own."""
+    of = {(row["model"], row["seed"]): row for row in [*found.get("runs", []), *rows]}
+    merged = {**found.get("data", {}), **cards}
+    order = list(MODELS)
+    keys = sorted(of, key=lambda key: (key[1], order.index(key[0])))
+    return [of[key] for key in keys], {name: merged[name] for name in order if name in merged}
+
+
 def report(
     rows: list[dict[str, Any]], cards: Mapping[str, Any], runs: Path, precision: str
 ) -> None:
     """The JSON file and the pictures."""
+    before = json.loads(OUT.read_text()) if OUT.exists() else {}
+    rows, cards = joined(before, rows, cards)
     for folder in (PICTURES, MODELS_PICTURES):
         folder.mkdir(parents=True, exist_ok=True)
     for row in rows:

@@ -26,7 +26,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,11 +35,8 @@ from threadpoolctl import threadpool_limits
 
 from gandetect.detect.features import FeatureSpec
 from gandetect.detect.model import Model
-from gandetect.detect.reference import References, likeness
 from gandetect.detect.simulation.network import GeneratorNetwork, load_bank
-from gandetect.detect.tiles import cut_tiles
-from gandetect.detect.training import Dataset, fit_model, image_files, simulate_folder
-from gandetect.media import read_luma
+from gandetect.detect.training import Dataset, fit_model, simulate_folder
 
 NAME = "upsampling-v2"
 SPEC = FeatureSpec()
@@ -49,22 +45,6 @@ TILE, TILES = 128, (64, 128, 256)
 # Of each photograph of the training and of each held out.
 PAIRS, HELD_OUT_PAIRS, SEED = 16, 6, 20262
 MODELS = Path(__file__).resolve().parents[1] / "gandetect" / "models"
-# Generators of others and the family of their last up-sampler, as `third_party.py` describes them.
-GENERATORS = {
-    "dcgan": "learned",
-    "digiface": "learned",
-    "esrgan_medium": "nearest",
-    "esrgan_slim": "nearest",
-    "esrgan_thick": "learned",
-    "realcugan": "learned",
-    "realcugan_x4": "learned",
-    "realesr_video": "learned",
-    "realesrgan": "nearest",
-    "realesrgan_anime": "nearest",
-    "srmd": "learned",
-    "waifu2x": "learned",
-    "waifu2x_cunet": "learned",
-}
 # Below this in every cell a generator counts as not seen.
 BLIND = 0.75
 LIMITS = [
@@ -89,17 +69,9 @@ def main() -> int:
     parser.add_argument("--photographs", type=Path, default=Path("data/photographs"))
     parser.add_argument("--held-out", type=Path, default=Path("data/held_out"))
     parser.add_argument("--networks", type=Path, default=Path("data/networks"))
-    parser.add_argument(
-        "--generated",
-        type=Path,
-        default=Path("data/third_party"),
-        help="images of generators, to count names on; left out where missing",
-    )
     parser.add_argument("--out", type=Path, default=MODELS)
     arguments = parser.parse_args()
     model = train(arguments.photographs, arguments.held_out, arguments.networks)
-    if arguments.generated.is_dir():
-        model.card["reference"]["generators"] = names_given(model, arguments.generated)
     path = arguments.out / f"{NAME}.safetensors"
     model.save(path)
     write_card(model, arguments.out)
@@ -152,20 +124,6 @@ def train(photographs: Path, held_out: Path, networks: Path) -> Model:
             details=details,
             held_out=judged,
         ).model
-
-
-def names_given(model: Model, folder: Path) -> dict[str, dict[str, Any]]:
-    """Of each generator: the family of its last up-sampler, and how many images get which name."""
-    references = References.from_model(model.arrays, model.card)
-    assert references is not None
-    given = {}
-    for generator, family in GENERATORS.items():
-        names: Counter[str] = Counter()
-        for path in image_files(folder / generator):
-            tiles = cut_tiles(read_luma(path).as_uint8_range(), model.tile)
-            names[likeness(references, model.features(tiles).mean(dim=0)).family] += 1
-        given[generator] = {"family": family, "named": dict(sorted(names.items()))}
-    return given
 
 
 def listed(photographs: Path) -> list[dict[str, str]]:
@@ -227,7 +185,7 @@ def render(model: Model, evaluation: dict[str, Any] | None) -> str:
         ),
         "",
         *measured_section(evaluation),
-        *reference_section(card),
+        *reference_section(card, evaluation),
         *photographs_section("Photographs of the training", card["photographs"]),
         *photographs_section("Photographs held out", card["held_out"]),
     ]  # fmt: skip
@@ -305,21 +263,23 @@ def certificate_section(found: dict[str, Any]) -> list[str]:
     ]
 
 
-def reference_section(card: dict[str, Any]) -> list[str]:
+def reference_section(card: dict[str, Any], evaluation: dict[str, Any] | None) -> list[str]:
     """What explains a verdict, and what the names of up-samplers are worth."""
     worth = card["reference"]
     held_out, apart = worth["held_out"], worth["every_mode_apart"]
-    count = worth["images"]["real"]
+    count = worth["band_images"]
     return [
         "## Which up-sampler it looks like",
         "",
         f"`gandetect explain` shows an image beside the band that holds nine of ten of the {count} "
-        "real training images, and compares it with the traces of the last up-sampling stage of "
-        "the simulated ones. Single up-samplers are hard to tell apart (balanced accuracy "
+        "real training images. An image without traces of compression is also compared with those "
+        "of the last up-sampling stage of the simulated ones: their profiles, and how they differ "
+        "from phase to phase. Single up-samplers are hard to tell apart (balanced accuracy "
         f"{apart['balanced_accuracy']:.2f} of six, chance {apart['chance']:.2f}), so families are "
         f"named, and only where their share is at least {worth['named_from']:.1f}. The families "
-        "and that bound were chosen on the figures below, which are of images of photographs that "
-        "the compared signatures had not seen, simulated like those of the training.",
+        "and that bound were chosen on figures like those below, which are of lossless images of "
+        "photographs that the compared signatures had not seen, simulated like those of the "
+        "training.",
         "",
         *table(
             ("made by", "named nearest", "named interpolation", "named learned", "unknown"),
@@ -334,30 +294,25 @@ def reference_section(card: dict[str, Any]) -> list[str]:
         + "; ".join(
             f"{name} {cell(figures_)}" for name, figures_ in held_out["right_when_named"].items()
         )
-        + ". By delivery: "
-        + "; ".join(
-            f"{name}: {row['named']:.0%} named, {row['right_when_named']:.0%} of them rightly"
-            for name, row in held_out["by_delivery"].items()
-        )
         + f". Of the reals {held_out['reals_named'][0]:.1%} get a name.",
         "",
-        *generators_section(worth),
+        *generators_section(evaluation),
     ]  # fmt: skip
 
 
-def generators_section(worth: dict[str, Any]) -> list[str]:
+def generators_section(evaluation: dict[str, Any] | None) -> list[str]:
     """Which names real generators get."""
-    given = worth.get("generators")
-    if not given:
+    if evaluation is None:
         return ["On generators of others the names were not measured.", ""]
     rows = []
-    for generator, row in given.items():
+    for generator, row in evaluation["names"].items():
         right, unknown = (row["named"].get(name, 0) for name in (row["family"], "unknown"))
         wrong = sum(row["named"].values()) - right - unknown
         rows.append((generator, row["family"], right, wrong, unknown))
     return [
-        "**Images of real generators seldom get a name, and it can be wrong.** Counted on the "
-        "files of `third_party.py` as they are, lossless.",
+        "**The name of a real generator's up-sampler can be wrong.** Counted on the files of "
+        "`third_party.py` as they are, lossless; `reduced` ones are enlarged from photographs that "
+        "were reduced first, which takes JPEG's grid from them.",
         "",
         *table(("generator", "family", "named rightly", "named wrongly", "unknown"), rows),
         "",

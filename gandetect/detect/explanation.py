@@ -21,7 +21,7 @@ from gandetect.detect.contributions import (
 from gandetect.detect.features import FeatureSpec
 from gandetect.detect.members import FUSION
 from gandetect.detect.model import Model
-from gandetect.detect.reference import Likeness, References, likeness
+from gandetect.detect.reference import Likeness, References, likeness, traces_of
 
 __all__ = [
     "Breakdown",
@@ -49,17 +49,24 @@ class Evidence:
     no_likeness: str | None
 
 
-def evidence(model: Model, squares: Tensor, thresholds: Thresholds) -> Evidence:
-    """Explain the verdict of `model` on the image of `squares` (N, S, S) in 0..255."""
-    alike, reason = nearest_family(model, squares)
+def evidence(
+    model: Model, squares: Tensor, thresholds: Thresholds, *, lossless: bool = True
+) -> Evidence:
+    """Explain the verdict of `model` on the image of `squares` (N, S, S) in 0..255.
+
+    `lossless`: that no compression changed it, as `delivery.image_delivery` tells of a file.
+    """
+    alike, reason = nearest_family(model, squares, lossless=lossless)
     return Evidence(
         contributions(model, squares), what_would_change(model, squares, thresholds), alike, reason
     )
 
 
-def nearest_family(model: Model, squares: Tensor) -> tuple[Likeness | None, str | None]:
+def nearest_family(
+    model: Model, squares: Tensor, *, lossless: bool = True
+) -> tuple[Likeness | None, str | None]:
     """The family of up-samplers that an image of `squares` (N, S, S) looks like, or why there is
-    none."""
+    none; `lossless` as in `evidence`."""
     if model.kind == FUSION or not isinstance(model.spec, FeatureSpec):
         return None, (
             "This model is no detector of spectral profiles alone, which up-samplers are named by."
@@ -75,5 +82,10 @@ def nearest_family(model: Model, squares: Tensor) -> tuple[Likeness | None, str 
             "This model was not fitted to enough simulated images of every kind, so no up-sampler "
             "can be named."
         )
+    if not lossless:
+        return None, (
+            "Compression has buried what would name an up-sampler: only images without its traces "
+            "are compared."
+        )
     (part,) = parts_of(model)
-    return likeness(references, features_of(part.spec, squares).mean(dim=0)), None
+    return likeness(references, traces_of(features_of(part.spec, squares), squares)), None

@@ -35,6 +35,7 @@ from gandetect.detect.calibration import (
 from gandetect.detect.delivery import calibration_harm
 from gandetect.detect.features import FeatureSpec, Spec, extract, spec_from_dict
 from gandetect.detect.members import FUSION, fused, members_of
+from gandetect.detect.phases import phase_count
 from gandetect.detect.planes import PlaneSpec
 from gandetect.detect.tiles import MAX_TILES, central_square
 from gandetect.media import LUMA_DEFINITION
@@ -51,6 +52,7 @@ _VIDEO = "calibration.video"
 _NETWORK = "network."
 _REFERENCE = "reference."
 _REFERENCE_REAL = "reference.real"
+_REFERENCE_CENTER = "reference.center"
 _REFERENCE_COVARIANCE = "reference.covariance"
 _METADATA_KEY = "gandetect"
 
@@ -64,8 +66,9 @@ class Model:
     also carry `calibration.real.<class>` and `calibration.generated.<class>` (2, n), the scores and
     sources of each class of delivery and size (`calibration.scores_to_arrays`), which give images
     thresholds of their class; `calibration.video` (sorted scores of real videos); and
-    `reference.real` (3, F), `reference.covariance` (F, F) and `reference.<family>` (F,), which
-    explain a verdict and change none. `sha256`: of the file it was loaded from or saved to, else
+    `reference.real` (3, F), `reference.center` (M,), `reference.covariance` (M, M) and
+    `reference.<family>` (M,), which explain a verdict and change none: M is F and the number of
+    `phase_features`. `sha256`: of the file it was loaded from or saved to, else
     "". Pickling goes through the bytes of the file and its checks.
     """
 
@@ -338,8 +341,9 @@ def _check_optional(name: str, array: Tensor, size: int) -> None:
         if array.ndim != 1 or not array.is_floating_point() or (array.diff() < 0).any():
             raise ValueError(f"{name} must be one row of scores in ascending order")
         return
-    shapes = {_REFERENCE_REAL: (3, size), _REFERENCE_COVARIANCE: (size, size)}
-    wanted = shapes.get(name, (size,))
+    traces = size + phase_count()
+    shapes = {_REFERENCE_REAL: (3, size), _REFERENCE_COVARIANCE: (traces, traces)}
+    wanted = shapes.get(name, (traces,))
     if tuple(array.shape) != wanted or not array.is_floating_point():
         raise ValueError(f"{name} is {tuple(array.shape)} {array.dtype}; want floating {wanted}")
     if name == _REFERENCE_REAL and (array.diff(dim=0) < 0).any():
@@ -351,8 +355,8 @@ def _check_optional(name: str, array: Tensor, size: int) -> None:
 
 
 def _check_company(references: set[str]) -> None:
-    """Signatures are measured from the reals and compared by the covariance: all or the reals."""
-    needed = {_REFERENCE_REAL, _REFERENCE_COVARIANCE}
+    """Signatures are measured from the center and compared by the covariance: all or the reals."""
+    needed = {_REFERENCE_REAL, _REFERENCE_CENTER, _REFERENCE_COVARIANCE}
     if references and references != {_REFERENCE_REAL} and not needed < references:
         raise ValueError(
             f"references {sorted(references)}; signatures need {sorted(needed)}, which alone say "

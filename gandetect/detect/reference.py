@@ -1,25 +1,29 @@
 """What an image is compared with when its verdict is explained: real photographs and up-samplers.
 
 A model may carry the band of its real training images and, where the generated ones were simulated,
-one signature for each family of up-samplers: the mean difference it makes to the features. An image
-is compared by the Gaussian discriminant of equal priors,
+one signature for each family of up-samplers: the mean difference it makes to the traces, which are
+the features and how the image differs from phase to phase (`gandetect.detect.phases`). An image is
+compared by the Gaussian discriminant of equal priors,
 
-    score(h) = s_h' C^-1 d - s_h' C^-1 s_h / 2,    d = features - median of the reals,
+    score(h) = s_h' C^-1 d - s_h' C^-1 s_h / 2,    d = traces - mean of the reals,
 
 with s = 0 for the hypothesis that nothing was up-sampled, and C the covariance of images within one
-class. The softmax of the scores are the shares. Nothing here changes a logit or a verdict.
+class. The softmax of the scores are the shares. Compression buries the phases, so all but the band
+is of images without it, and only such are compared. Nothing here changes a logit or a verdict.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from gandetect.detect.phases import phase_features
 
 # Up-samplers of the simulation that share a name here, because their traces are alike: bilinear
 # and bicubic are both smooth, and a transposed convolution is zero insertion and a convolution, a
@@ -37,35 +41,39 @@ MEANINGS = {
 }
 REAL, UNKNOWN = "real", "unknown"
 # A family is named only where its share is at least this.
-NAMED_FROM = 0.8
+NAMED_FROM = 0.9
 # Fewer images of a family give no signature.
 FEWEST = 20
 QUANTILES = (0.05, 0.5, 0.95)
 _PREFIX = "reference."
-_SHRINKAGE = 0.05
+# Towards the variances; traces are a third as many as the images that the shipped model has.
+_SHRINKAGE = 0.2
 _REPLICATES = 1000
-_NO_SIGNATURES = "no signatures: these need simulated images of every family"
+_NO_SIGNATURES = "no signatures: these need simulated images of every family, without compression"
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class References:
-    """`real` (3, F): 5 %, 50 % and 95 % of the real training images. `signatures`: (F,) for each
-    family, and `covariance` (F, F) of images within one class; empty and None where the model was
-    fitted to folders. `farthest`: the distance that 1 % of held-out images exceed.
+    """`real` (3, F): 5 %, 50 % and 95 % of the features of the real training images. Of the traces
+    (M,), features first, of images without compression: `signatures` (M,) of each family, `center`
+    (M,), the mean of the reals, and `covariance` (M, M) within one class; empty and None where the
+    model was fitted to folders. `farthest`: the distance that 1 % of held-out images exceed.
     """
 
     real: Tensor
     signatures: dict[str, Tensor]
+    center: Tensor | None = None
     covariance: Tensor | None = None
     farthest: float = float("inf")
 
     def to_arrays(self) -> dict[str, Tensor]:
         """The arrays as a model file holds them."""
         arrays = {"real": self.real, **self.signatures}
-        if self.covariance is not None:
-            arrays["covariance"] = self.covariance
+        for name, array in (("center", self.center), ("covariance", self.covariance)):
+            if array is not None:
+                arrays[name] = array
         return {f"{_PREFIX}{name}": array.float() for name, array in arrays.items()}
 
     @classmethod
@@ -81,6 +89,7 @@ class References:
         farthest = card.get("reference", {}).get("farthest")
         return cls(
             found.pop("real"),
+            center=found.pop("center", None),
             covariance=found.pop("covariance", None),
             signatures={name: found[name] for name in sorted(found)},
             farthest=float("inf") if farthest is None else float(farthest),
@@ -90,17 +99,17 @@ class References:
         """Which features (..., F) lie outside the band that holds nine of ten reals, bool."""
         return (features < self.real[0]) | (features > self.real[2])
 
-    def compare(self, features: Tensor) -> tuple[list[str], Tensor, Tensor]:
-        """Hypotheses (REAL, then the families), the shares (N, 1 + families) of `features` (N, F),
-        and the distances (N,) to the nearest of them, in standard deviations per feature.
+    def compare(self, traces: Tensor) -> tuple[list[str], Tensor, Tensor]:
+        """Hypotheses (REAL, then the families), the shares (N, 1 + families) of `traces` (N, M),
+        and the distances (N,) to the nearest of them, in standard deviations per trace.
 
         Raises ValueError without signatures.
         """
-        if self.covariance is None:
+        if self.center is None or self.covariance is None:
             raise ValueError(_NO_SIGNATURES)
-        size = self.real.shape[1]
+        size = len(self.center)
         means = torch.stack([torch.zeros(size).double(), *self.signatures.values()]).double()
-        offsets = features.double() - self.real[1].double()
+        offsets = traces.double() - self.center.double()
         factor = torch.linalg.cholesky(self.covariance.double())
         whitened, centers = (
             torch.linalg.solve_triangular(factor, rows.T, upper=False).T
@@ -126,9 +135,15 @@ class Likeness:
     farthest: float
 
 
-def likeness(references: References, features: Tensor) -> Likeness:
-    """The likeness of one image's `features` (F,); raises ValueError without signatures."""
-    names, shares, distances = references.compare(features[None])
+def traces_of(features: Tensor, tiles: Tensor) -> Tensor:
+    """The traces (M,) float64 of an image: the means of the `features` (T, F) of its `tiles`
+    (T, S, S) in 0..255, and of their phases."""
+    return torch.cat([one.double().mean(dim=0) for one in (features, phase_features(tiles))])
+
+
+def likeness(references: References, traces: Tensor) -> Likeness:
+    """The likeness of one image's `traces` (M,); raises ValueError without signatures."""
+    names, shares, distances = references.compare(traces[None])
     distance = float(distances[0])
     best = int(shares[0].argmax())
     family, reason = UNKNOWN, None
@@ -147,16 +162,42 @@ def likeness(references: References, features: Tensor) -> Likeness:
 @dataclass(frozen=True)
 class Examples:
     """Images to make references from: `features` (N, F), one row an image; `groups` what each stems
-    from; `modes` its last up-sampler, "" for a real one, None for a generated one not known.
+    from; `modes` its last up-sampler, "" for a real one, None for a generated one not known;
+    `traces` (M,), None where it was compressed.
     """
 
     features: Array
     groups: Sequence[str]
     modes: Sequence[str | None]
-    deliveries: Sequence[str]
+    traces: Sequence[Array | None]
 
 
 Folds = Sequence[tuple[NDArray[Any], NDArray[Any]]]
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """Those of the examples that were not compressed: `traces` (K, M), and the rest of each."""
+
+    traces: Array
+    groups: Sequence[str]
+    modes: Sequence[str | None]
+    folds: Folds
+
+    @classmethod
+    def of(cls, examples: Examples, folds: Folds) -> _Compared:
+        chosen = [i for i, traces in enumerate(examples.traces) if traces is not None]
+        place = {i: number for number, i in enumerate(chosen)}
+        inner = [
+            tuple(np.array([place[i] for i in part if i in place], dtype=int) for part in fold)
+            for fold in folds
+        ]
+        return cls(
+            np.array([examples.traces[i] for i in chosen]),
+            [examples.groups[i] for i in chosen],
+            [examples.modes[i] for i in chosen],
+            [(train, test) for train, test in inner if len(test)],
+        )
 
 
 def make_references(examples: Examples, folds: Folds, tile: int) -> tuple[References, dict]:
@@ -164,26 +205,30 @@ def make_references(examples: Examples, folds: Folds, tile: int) -> tuple[Refere
 
     `folds`: (train, test) indices that keep the images of one group together.
     """
-    classes = _classes(examples.modes, FAMILIES)
-    references = _fitted(examples.features, classes, FAMILIES)
+    reals = examples.features[[mode == "" for mode in examples.modes]]
+    band = torch.from_numpy(np.quantile(reals, QUANTILES, axis=0))
     card: dict[str, Any] = {
         "tile": tile,
         "quantiles": list(QUANTILES),
-        "images": {name: int((classes == name).sum()) for name in (REAL, *references.signatures)},
+        "band_images": len(reals),
+        "families": {},
     }
-    if references.covariance is None:
-        return references, {**card, "families": {}}
-    shares, distances = _held_out(examples.features, classes, FAMILIES, folds)
+    compared = _Compared.of(examples, folds)
+    classes = _classes(compared.modes, FAMILIES)
+    references = _fitted(compared.traces, classes, FAMILIES, band)
+    if references is None:
+        return References(band, {}), card
+    shares, distances = _held_out(compared, classes, FAMILIES, band)
     farthest = float(np.quantile(distances, 0.99))
     card |= {
         "families": {name: list(modes) for name, modes in FAMILIES.items()},
+        "images": {name: int((classes == name).sum()) for name in (REAL, *FAMILIES)},
         "named_from": NAMED_FROM,
         "farthest": farthest,
-        "held_out": _figures(examples, classes, shares, distances > farthest),
-        "every_mode_apart": _every_mode_apart(examples, folds),
+        "held_out": _figures(compared.groups, classes, shares, distances > farthest),
+        "every_mode_apart": _every_mode_apart(compared, band),
     }
-    made = References(references.real, references.signatures, references.covariance, farthest)
-    return made, card
+    return replace(references, farthest=farthest), card
 
 
 def _classes(
@@ -196,49 +241,50 @@ def _classes(
 
 
 def _fitted(
-    features: Array, classes: NDArray[np.str_], families: Mapping[str, Sequence[str]]
-) -> References:
-    """The references of `features` (N, F); without signatures where a family has too few images."""
-    real = np.quantile(features[classes == REAL], QUANTILES, axis=0)
-    if any((classes == name).sum() < FEWEST for name in families):
-        return References(torch.from_numpy(real), {})
-    means = {name: features[classes == name].mean(axis=0) for name in (REAL, *families)}
-    within = np.concatenate([features[classes == name] - means[name] for name in means])
+    traces: Array, classes: NDArray[np.str_], families: Mapping[str, Sequence[str]], band: Tensor
+) -> References | None:
+    """References of `traces` (K, M), beside the `band`; None where a class has too few images."""
+    if any((classes == name).sum() < FEWEST for name in (REAL, *families)):
+        return None
+    means = {name: traces[classes == name].mean(axis=0) for name in (REAL, *families)}
+    within = np.concatenate([traces[classes == name] - means[name] for name in means])
     covariance = within.T @ within / len(within)
     # Features without their mean are linearly dependent; the shrinkage makes them invertible.
     variances = np.diag(np.diag(covariance))
     covariance = (1 - _SHRINKAGE) * covariance + _SHRINKAGE * variances
     covariance += 1e-6 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
     return References(
-        torch.from_numpy(real),
-        {name: torch.from_numpy(means[name] - real[1]) for name in families},
+        band,
+        {name: torch.from_numpy(means[name] - means[REAL]) for name in families},
+        torch.from_numpy(means[REAL]),
         torch.from_numpy(covariance),
     )
 
 
 def _held_out(
-    features: Array,
+    compared: _Compared,
     classes: NDArray[np.str_],
     families: Mapping[str, Sequence[str]],
-    folds: Folds,
+    band: Tensor,
 ) -> tuple[Array, Array]:
-    """Shares (N, 1 + families) and distances (N,) by references that saw nothing of the group.
+    """Shares (K, 1 + families) and distances (K,) by references that saw nothing of the group.
 
-    A fold that leaves a family too few images gives REAL all: nothing is named there.
+    A fold that leaves a class too few images gives REAL all: nothing is named there.
     """
-    shares, distances = np.zeros((len(features), 1 + len(families))), np.zeros(len(features))
-    for train, test in folds:
-        fitted = _fitted(features[train], classes[train], families)
-        if fitted.covariance is None:
+    count = len(compared.traces)
+    shares, distances = np.zeros((count, 1 + len(families))), np.zeros(count)
+    for train, test in compared.folds:
+        fitted = _fitted(compared.traces[train], classes[train], families, band)
+        if fitted is None:
             shares[test, 0] = 1.0
             continue
-        _, found, distance = fitted.compare(torch.from_numpy(features[test]))
+        _, found, distance = fitted.compare(torch.from_numpy(compared.traces[test]))
         shares[test], distances[test] = found.numpy(), distance.numpy()
     return shares, distances
 
 
 def _figures(
-    examples: Examples, classes: NDArray[np.str_], shares: Array, far: NDArray[np.bool_]
+    groups: Sequence[str], classes: NDArray[np.str_], shares: Array, far: NDArray[np.bool_]
 ) -> dict[str, Any]:
     """What the names are worth, as JSON values; [value, low, high] are 95 % intervals."""
     names = [REAL, *FAMILIES]
@@ -246,22 +292,15 @@ def _figures(
     named = (best > 0) & (shares.max(axis=1) >= NAMED_FROM) & ~far
     column = np.where(named, best - 1, len(FAMILIES))
     row = np.array([names.index(one) if one in names else -1 for one in classes])
-    groups = np.unique(examples.groups, return_inverse=True)[1]
-    counts = np.zeros((groups.max() + 1, len(names), len(FAMILIES) + 1))
+    group = np.unique(groups, return_inverse=True)[1]
+    counts = np.zeros((group.max() + 1, len(names), len(FAMILIES) + 1))
     known = row >= 0
-    np.add.at(counts, (groups[known], row[known], column[known]), 1)
-    estimates = _estimates(counts)
-    found = np.array([*FAMILIES, UNKNOWN])[column]
-    deliveries = np.array(examples.deliveries)
+    np.add.at(counts, (group[known], row[known], column[known]), 1)
     return {
         "confusion": _table(counts.sum(axis=0), names, (*FAMILIES, UNKNOWN)),
-        **estimates,
+        **_estimates(counts),
         "forced_balanced_accuracy": _balanced(shares[:, 1:].argmax(axis=1), row - 1),
         "chance": 1 / len(FAMILIES),
-        "by_delivery": {
-            str(name): _by_delivery(found, classes, deliveries == name)
-            for name in sorted(set(examples.deliveries))
-        },
     }
 
 
@@ -294,29 +333,16 @@ def _interval(values: Array) -> list[float] | None:
     return [float(values[0]), float(low), float(high)]
 
 
-def _by_delivery(
-    found: NDArray[np.str_], classes: NDArray[np.str_], chosen: NDArray[np.bool_]
-) -> dict[str, Any]:
-    """Of the generated images of one delivery: how many, the share named, of these those right."""
-    generated = chosen & np.isin(classes, list(FAMILIES))
-    named = generated & (found != UNKNOWN)
-    return {
-        "images": int(generated.sum()),
-        "named": float(named.sum() / max(1, generated.sum())),
-        "right_when_named": float((found == classes)[named].mean()) if named.any() else None,
-    }
-
-
-def _every_mode_apart(examples: Examples, folds: Folds) -> dict[str, Any] | None:
+def _every_mode_apart(compared: _Compared, band: Tensor) -> dict[str, Any] | None:
     """How badly single up-samplers are told apart, which is why families are named.
 
     None where one of them has too few images to hold some out.
     """
     modes = {mode: (mode,) for members in FAMILIES.values() for mode in members}
-    classes = _classes(examples.modes, modes)
+    classes = _classes(compared.modes, modes)
     if any((classes == mode).sum() < 2 * FEWEST for mode in modes):
         return None
-    shares, _ = _held_out(examples.features, classes, modes, folds)
+    shares, _ = _held_out(compared, classes, modes, band)
     guess = shares[:, 1:].argmax(axis=1)
     names = list(modes)
     row = np.array([names.index(one) if one in names else -1 for one in classes])

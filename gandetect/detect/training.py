@@ -36,13 +36,13 @@ from gandetect.detect.delivery import (
     quality_class,
     size_class,
 )
-from gandetect.detect.features import Spec, extract
+from gandetect.detect.features import FeatureSpec, Spec, extract
 from gandetect.detect.folds import source_folds
 from gandetect.detect.metrics import Estimate, proportion, ranking
 from gandetect.detect.model import MIN_SIDE, Model, smallest_side
 from gandetect.detect.networks.training import Progress
 from gandetect.detect.planes import PlaneSpec
-from gandetect.detect.reference import Examples, References, make_references
+from gandetect.detect.reference import Examples, References, make_references, traces_of
 from gandetect.detect.simulate import Pair, simulate
 from gandetect.detect.simulation.network import GeneratorNetwork
 from gandetect.detect.tiles import MAX_TILES, cut_tiles, usable_side
@@ -59,7 +59,8 @@ class Sample:
 
     `delivery` names how it was compressed, for the error rates of the model card. `modes`: the
     up-samplers that made it, in order, where the simulation knows them. `calibration_class`: one of
-    `delivery.calibration_harm`, for thresholds of its own; "" where it is not known.
+    `delivery.calibration_harm`, for thresholds of its own; "" where it is not known. `traces` (M,):
+    see `gandetect.detect.reference`; None where it was compressed, or no profile is fitted.
     """
 
     group: str
@@ -69,6 +70,7 @@ class Sample:
     delivery: str = "as in the files"
     modes: tuple[str, ...] = ()
     calibration_class: str = ""
+    traces: NDArray[Any] | None = None
 
 
 @dataclass
@@ -151,7 +153,7 @@ def load_folder(
             data = path.read_bytes()
             luma = read_luma(data)
             pixels = luma.as_uint8_range()
-            features = _features(pixels, tile, spec, min_side)
+            features = extract(_squares(pixels, tile, spec, min_side), spec).numpy()
             row = describe(data, pixels)
             known = _class_of(pixels, tile, image_delivery(luma, data))
         except (MediaError, ValueError, OSError) as error:
@@ -210,12 +212,12 @@ def _note_failure(dataset: Dataset, path: Path) -> bool:
     return True
 
 
-def _features(pixels: Tensor, tile: int, spec: Spec, min_side: int) -> NDArray[Any]:
-    """What a fit sees of an image; raises ValueError where it is too small or flat."""
+def _squares(pixels: Tensor, tile: int, spec: Spec, min_side: int) -> Tensor:
+    """The tiles that a fit sees of an image; raises ValueError where it is too small or flat."""
     of_pixels = isinstance(spec, PlaneSpec) and spec.transform == "pixels"
     most = MAX_TILES_OF_NETWORKS if of_pixels else MAX_TILES
     smallest = max(min_side, smallest_side(spec))
-    return extract(cut_tiles(pixels, tile, min_side=smallest, max_tiles=most), spec).numpy()
+    return cut_tiles(pixels, tile, min_side=smallest, max_tiles=most)
 
 
 def _add_pair(
@@ -223,17 +225,26 @@ def _add_pair(
 ) -> None:
     planes = (pair.real, pair.generated)
     deliveries = [_delivery_class(plane, pair) for plane in planes]
+    compared = isinstance(spec, FeatureSpec) and not pair.delivery.compressions
     for tile in tiles:
         try:
-            images = [_features(plane, tile, spec, min_side) for plane in planes]
+            squares = [_squares(plane, tile, spec, min_side) for plane in planes]
+            images = [extract(one, spec) for one in squares]
         except ValueError:
             # A flat or small crop; both of the pair go, or the classes would differ.
             continue
         for label, features in enumerate(images):
-            modes = pair.modes if label else ()
-            known = _class_of(planes[label], tile, deliveries[label])
             dataset.samples.append(
-                Sample(group, label, tile, features, pair.delivery.name, modes, known)
+                Sample(
+                    group,
+                    label,
+                    tile,
+                    features.numpy(),
+                    pair.delivery.name,
+                    pair.modes if label else (),
+                    _class_of(planes[label], tile, deliveries[label]),
+                    traces_of(features, squares[label]).numpy() if compared else None,
+                )
             )
 
 
@@ -432,7 +443,7 @@ def references_from(
         np.stack([sample.features.mean(axis=0, dtype=np.float64) for sample in unit]),
         groups,
         [_last_mode(sample) for sample in unit],
-        [sample.delivery for sample in unit],
+        [sample.traces for sample in unit],
     )
     folds = list(source_folds([sample.label for sample in unit], groups, seed))
     return make_references(examples, folds, tile)

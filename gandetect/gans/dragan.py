@@ -21,12 +21,12 @@ class DRAGAN(DCGAN):
     name = "dragan"
     source = (
         "Kodali et al., 2017; networks, settings and the uniform noise of the penalty as in "
-        "github.com/LynnHo/DCGAN-LSGAN-WGAN-GP-DRAGAN-Pytorch, with d 32 in the place of 64; "
-        "up-samplings start even; the paper perturbs with Gaussian noise"
+        "github.com/LynnHo/DCGAN-LSGAN-WGAN-GP-DRAGAN-Pytorch, with d 32 in the place of 64 and "
+        "0, .9 for Adam's .5, .999; up-samplings start even; the paper perturbs with Gaussian noise"
     )
     Configuration = DRAGANConfig
     presets: ClassVar = {
-        "run": DRAGANConfig(),
+        "run": DRAGANConfig(steps=2000, betas=(0.0, 0.9)),
         "smoke": DRAGANConfig(size=32, latent=32, widths=(32, 16, 8), batch=16, steps=60, ema=0.9),
     }
     config: DRAGANConfig

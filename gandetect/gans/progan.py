@@ -42,8 +42,8 @@ class ProGANConfig(AdversarialConfig):
     latent: int = 64
     batch: int = 16
     steps: int = 3000
-    ema: float = 0.998
-    rate: float = 1e-3
+    ema: float = 0.99
+    rate: float = 3e-3
     betas: tuple[float, float] = (0.0, 0.99)
     loss: str = "wasserstein"
     widths: tuple[int, ...] = (64, 64, 64, 32, 16)
@@ -186,7 +186,6 @@ class ProGAN(AdversarialModel):
             batch=8,
             steps=70,
             grow_every=10,
-            rate=3e-3,
             ema=0.8,
         ),
     }

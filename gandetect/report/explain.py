@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gandetect.detect import Model, Thresholds, cut_tiles
+from gandetect.detect import Model, Thresholds, cut_tiles, load_evaluation
 from gandetect.detect.calibration import ClassThresholds
 from gandetect.detect.contributions import (
     BANDS,
@@ -30,7 +30,13 @@ from gandetect.detect.contributions import (
     features_of,
     parts_of,
 )
-from gandetect.detect.delivery import MIN_SIDE, calibration_class, image_delivery, size_class
+from gandetect.detect.delivery import (
+    LOSSLESS,
+    MIN_SIDE,
+    calibration_class,
+    image_delivery,
+    size_class,
+)
 from gandetect.detect.explanation import Change, WhatIf, evidence
 from gandetect.detect.features import FeatureSpec
 from gandetect.detect.maps import has_maps, maps
@@ -528,7 +534,7 @@ def _explained(
     side = int(everything.shape[-1])
     own = calibration_class(inputs.delivery, size_class(side)) if inputs.delivery else ""
     thresholds = classes[own].thresholds if own in classes else limits
-    found = evidence(model, everything[used], thresholds)
+    found = evidence(model, everything[used], thresholds, lossless=inputs.delivery == LOSSLESS)
     references = References.from_model(model.arrays, model.card)
     chosen = set(used)
     return Explanation(
@@ -553,7 +559,7 @@ def _explained(
         what_if=found.what_if,
         likeness=found.likeness,
         no_likeness=found.no_likeness,
-        worth=_worth(model.card) if found.likeness else None,
+        worth=_worth(model) if found.likeness else None,
         caveats=[
             *_caveats(model, inputs, n_frames, side, len(used)),
             *_breakdown_caveats(found.breakdown),
@@ -586,10 +592,14 @@ def _pixel_map(
     return PixelMap(values, "share of forged, not calibrated", 1.0)
 
 
-def _worth(card: dict[str, Any]) -> dict[str, Any]:
-    """What was measured of the names, simulated and on real generators."""
-    reference = card.get("reference", {})
-    return {name: reference.get(name) for name in ("held_out", "generators")}
+def _worth(model: Model) -> dict[str, Any]:
+    """What was measured of the names, on simulated images and, of the shipped detector, on those of
+    real generators."""
+    evaluation = load_evaluation()
+    return {
+        "held_out": model.card.get("reference", {}).get("held_out"),
+        "generators": evaluation["names"] if evaluation["sha256"] == model.sha256 else None,
+    }
 
 
 def _as_bytes(plane: Tensor) -> Tensor:
@@ -726,5 +736,8 @@ def _breakdown_caveats(breakdown: Breakdown) -> list[str]:
 
 
 def _worth_caveats(model: Model, alike: Likeness) -> list[str]:
-    card = model.card.get("reference", {})
-    return [worth_in_words(alike, card.get("held_out", {})), generators_in_words(card)]
+    worth = _worth(model)
+    return [
+        worth_in_words(alike, worth["held_out"] or {}),
+        generators_in_words(worth["generators"] or {}),
+    ]

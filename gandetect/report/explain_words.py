@@ -44,9 +44,9 @@ def worth_in_words(alike: Likeness, worth: dict[str, Any]) -> str:
     )
 
 
-def generators_in_words(card: dict[str, Any]) -> str:
-    """What names real generators got, if that was counted."""
-    given = card.get("generators")
+def generators_in_words(given: dict[str, Any]) -> str:
+    """What names the images of real generators got: for each its `family` and the `named`; empty if
+    that was not counted."""
     if not given:
         return "What names images of real generators get was not measured."
     images = sum(sum(row["named"].values()) for row in given.values())

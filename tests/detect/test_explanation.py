@@ -468,6 +468,9 @@ def test_a_length_is_that_of_the_covariance():
 def test_nearest_family_or_why_there_is_none(model_of, fused, linear_model, squares):
     shipped, _ = nearest_family(load_shipped(), squares)
     assert shipped.family in {*MEANINGS, "unknown"}
+    alike, reason = nearest_family(load_shipped(), squares, lossless=False)
+    assert alike is None
+    assert "Compression" in reason
     for model, words in (
         (model_of("boosted"), "not fitted to enough simulated"),
         (linear_model, "carries no references"),
