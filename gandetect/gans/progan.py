@@ -173,8 +173,8 @@ class ProGAN(AdversarialModel):
     source = (
         "Karras et al., 2018 (arXiv 1710.10196), written anew; `run` has widths of 64 for their "
         "512, and fades and trains for as many iterations as `grow_every` says for their 600,000 "
-        "images; the whole batch shares one interpolation of sizes, and the gradient penalty is "
-        "that of WGAN-GP"
+        "images, at Adam's rate 3e-3 for their 1e-3; the whole batch shares one interpolation of "
+        "sizes, and the gradient penalty is that of WGAN-GP"
     )
     Configuration = ProGANConfig
     presets: ClassVar = {
