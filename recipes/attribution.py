@@ -56,7 +56,7 @@ KIN = {
 }
 # An image of 256 pixels has four tiles.
 TILE, SIDES, MARGIN = 128, (128, 256), 16
-FIT_SEEDS, TEST_SEEDS = range(5), range(5, 7)
+FIT_SEEDS, TEST_SEEDS = range(10), range(10, 13)
 FIT_SHARE, CROPS = 0.65, 2
 WIDTH, CODE = 16, 6
 PATCH, PATCHES, BATCH, STEPS = 64, 16, 8, 250

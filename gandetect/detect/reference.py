@@ -237,7 +237,8 @@ def _classes(
     """The class (N,) of each image: REAL, its family, or UNKNOWN."""
     family = {mode: name for name, members in families.items() for mode in members}
     family[""] = REAL
-    return np.array([UNKNOWN if mode is None else family.get(mode, UNKNOWN) for mode in modes])
+    names = [UNKNOWN if mode is None else family.get(mode, UNKNOWN) for mode in modes]
+    return np.array(names, dtype=np.str_)
 
 
 def _fitted(
