@@ -35,6 +35,7 @@ from threadpoolctl import threadpool_limits
 
 from gandetect.detect.features import FeatureSpec
 from gandetect.detect.model import Model
+from gandetect.detect.reference import FAMILIES, REAL, UNKNOWN
 from gandetect.detect.simulation.network import GeneratorNetwork, load_bank
 from gandetect.detect.training import Dataset, fit_model, simulate_folder
 
@@ -282,11 +283,11 @@ def reference_section(card: dict[str, Any], evaluation: dict[str, Any] | None) -
         "training.",
         "",
         *table(
-            ("made by", "named nearest", "named interpolation", "named learned", "unknown"),
+            ("made by", *(f"named {name}" for name in FAMILIES), UNKNOWN),
             [
-                (name if name == "real" else f"{name} ({', '.join(worth['families'][name])})",
-                 *counts.values())
-                for name, counts in held_out["confusion"].items()
+                (f"{name} ({', '.join(worth['families'][name])})" if name in FAMILIES else name,
+                 *(held_out["confusion"][name][given] for given in (*FAMILIES, UNKNOWN)))
+                for name in (REAL, *FAMILIES)
             ],
         ),
         "",

@@ -33,6 +33,16 @@ def test_the_card_quotes_every_measured_row(model):
     assert all("{:.3f} [{:.3f}, {:.3f}]".format(*row["auc"]) in text for row in rows)
 
 
+def test_the_card_puts_each_count_of_names_under_its_name(model):
+    lines = (FILES / "upsampling-v2.md").read_text().splitlines()
+    (top,) = (i for i, line in enumerate(lines) if line.startswith("| made by |"))
+    names = [cell.strip().removeprefix("named ") for cell in lines[top].split("|")[2:-1]]
+    confusion = model.card["reference"]["held_out"]["confusion"]
+    for line in lines[top + 2 : top + 2 + len(confusion)]:
+        made, *counts = (cell.strip() for cell in line.split("|")[1:-1])
+        assert dict(zip(names, map(int, counts), strict=True)) == confusion[made.split()[0]]
+
+
 def test_it_names_its_photographs_and_their_licences(model):
     photographs = model.card["photographs"]
     assert len(photographs) >= 80
