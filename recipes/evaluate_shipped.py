@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import expit
 from shipped import (
     HELD_OUT_PAIRS,
     MODELS,
@@ -35,16 +36,17 @@ from shipped import (
 )
 from third_party import FACES, UPSCALERS
 
-from gandetect.detect.calibration import allowed_exceedances
+from gandetect.detect.calibration import allowed_exceedances, fit_platt
 from gandetect.detect.delivery import LOSSLESS, image_delivery
 from gandetect.detect.evaluation import folder_items, score_items, tabulate
 from gandetect.detect.explanation import nearest_family
+from gandetect.detect.metrics import calibration_error
 from gandetect.detect.model import Model
 from gandetect.detect.perturbations import named
 from gandetect.detect.reference import UNKNOWN
 from gandetect.detect.simulation.network import load_bank
 from gandetect.detect.tiles import cut_tiles
-from gandetect.detect.training import image_files
+from gandetect.detect.training import Dataset, Sample, image_files
 from gandetect.media import read_luma
 
 # Generators and the family of their last up-sampler, as `third_party.py` describes them.
@@ -97,6 +99,7 @@ def main() -> int:
         for generated, real, about in sets(arguments.generated)
         for row in measured(model, generated, real, about)
     ]
+    judged = simulated(arguments.held_out, HELD_OUT_PAIRS, load_bank(arguments.networks))
     evaluation = {
         "model": NAME,
         "sha256": model.sha256,
@@ -106,13 +109,15 @@ def main() -> int:
         "rows": rows,
         "summary": summary(rows),
         "names": names_given(model, arguments.generated),
-        "certificate": certificate(model, arguments.held_out, arguments.networks),
+        "certificate": certificate(model, judged, listed(arguments.held_out)),
+        "calibration": calibration(model, judged),
     }
     (arguments.out / f"{NAME}.evaluation.json").write_text(json.dumps(evaluation, indent=1) + "\n")
     write_card(model, arguments.out)
     for line in evaluation["summary"]:
         print(line)
     print(evaluation["certificate"])
+    print(evaluation["calibration"])
     return 0
 
 
@@ -207,19 +212,19 @@ def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 _FAIR = ("photographs reduced to 64 pixels", "the same, reduced first")
 
 
-def certificate(model: Model, held_out: Path, networks: Path) -> dict[str, Any]:
+def certificate(
+    model: Model, judged: Dataset, photographs: Sequence[dict[str, str]]
+) -> dict[str, Any]:
     """Thresholds from some packages' photographs, tested on the others', `SPLITS` times.
 
     `share_above`: of the splits in which more than the stated rate of the other reals was flagged,
     which a certificate of 95 % confidence allows in one of twenty, were the packages alike.
     """
-    dataset = simulated(held_out, HELD_OUT_PAIRS, load_bank(networks))
-    package = {row["group"]: row["package"] for row in listed(held_out)}
+    package = {row["group"]: row["package"] for row in photographs}
     first: dict[str, float] = {}
-    for sample in dataset.samples:
-        if sample.label == 0 and sample.tile == model.tile:
-            logits = model.score_features(torch.from_numpy(sample.features))
-            first.setdefault(sample.group, float(logits.mean()))
+    for sample, score in scored(model, judged):
+        if sample.label == 0:
+            first.setdefault(sample.group, score)
     scores = np.array(list(first.values()))
     packages = np.array([package[group] for group in first])
     return {
@@ -228,6 +233,43 @@ def certificate(model: Model, held_out: Path, networks: Path) -> dict[str, Any]:
         "by_photograph": _split_halves(scores, np.arange(len(scores))),
         "by_package": _split_halves(scores, packages),
     }
+
+
+def calibration(model: Model, judged: Dataset) -> dict[str, Any]:
+    """Of the self-made pairs of held-out photographs: the expected calibration error of the
+    probabilities, Platt's two numbers for each half of the photographs from the other half.
+
+    `by_chance`: what probabilities that are exactly right would show on so many images, with the
+    95 % of it nearest the middle.
+    """
+    samples, scores = zip(*scored(model, judged), strict=True)
+    values = np.array(scores)
+    labels = np.array([sample.label for sample in samples])
+    groups = np.unique([sample.group for sample in samples], return_inverse=True)[1]
+    rng = np.random.default_rng(SEED)
+    half = (rng.permutation(groups.max() + 1) % 2)[groups]
+    probabilities = np.empty(len(values))
+    for side in (0, 1):
+        slope, intercept = fit_platt(values[half != side], labels[half != side])
+        probabilities[half == side] = expit(slope * values[half == side] + intercept)
+    lucky = [
+        calibration_error((rng.random(len(labels)) < probabilities).astype(int), probabilities)
+        for _ in range(SPLITS)
+    ]
+    return {
+        "images": len(labels),
+        "prevalence": float(labels.mean()),
+        "calibration_error": calibration_error(labels, probabilities),
+        "by_chance": [float(v) for v in (np.mean(lucky), *np.quantile(lucky, (0.025, 0.975)))],
+    }
+
+
+def scored(model: Model, judged: Dataset) -> Iterator[tuple[Sample, float]]:
+    """The images in tiles of the model's size, and their mean logits."""
+    for sample in judged.samples:
+        if sample.tile == model.tile:
+            logits = model.score_features(torch.from_numpy(sample.features))
+            yield sample, float(logits.mean())
 
 
 def _split_halves(scores: np.ndarray, groups: np.ndarray) -> dict[str, Any]:

@@ -242,6 +242,7 @@ def measured_section(evaluation: dict[str, Any] | None) -> list[str]:
         "",
         *missed(evaluation["rows"]),
         *certificate_section(evaluation["certificate"]),
+        *calibration_section(evaluation["calibration"]),
         *table(header, rows),
         "",
     ]  # fmt: skip
@@ -260,6 +261,18 @@ def certificate_section(found: dict[str, Any]) -> list[str]:
         f"{found['by_photograph']['splits']} random halves. Dealt {'; '.join(parts)}. Photographs "
         "of other sources are not exchangeable with those that a threshold rests on; the second "
         "figure says by how much.",
+        "",
+    ]
+
+
+def calibration_section(found: dict[str, Any]) -> list[str]:
+    """Whether the probabilities are frequencies."""
+    return [
+        "**The probabilities**, on the self-made pairs of the held-out photographs "
+        f"({found['images']} images, {found['prevalence']:.0%} generated), for each half of the "
+        "photographs by the scores of the other half: expected calibration error "
+        f"{found['calibration_error']:.3f} in 15 bins. Probabilities that are exactly right would "
+        f"show {cell(found['by_chance'])} on as many images.",
         "",
     ]
 
