@@ -90,6 +90,7 @@ def trained(name: str, seed: int, images: Images, arguments: argparse.Namespace)
         "seed": seed,
         "steps": config.steps,
         "seconds": round(seconds_of(folder, config.steps) or 0),
+        "cpu": device_name("cpu"),
         "diverged": diverged,
         "learned": learned,
         **told_by_log(folder),
@@ -193,7 +194,6 @@ def report(
                 )
     draw_curves(rows, PICTURES / "curves.png")
     found = {
-        "cpu": device_name("cpu"),
         "torch": torch.__version__,
         "precision": precision,
         "data": cards,

@@ -10,6 +10,7 @@ Writes `docs/experiments/gans.md` of `gans.json` and of the pictures that lie be
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,9 @@ def page(found: Row) -> Iterator[str]:
     )
     yield ""
     yield from sources(found["data"])
-    yield f"Machine: {found['cpu']}, torch {found['torch']}."
+    machines = Counter(row["cpu"] for row in rows)
+    told = ", ".join(f"{cpu} ({count} trainings)" for cpu, count in machines.items())
+    yield f"Machines: {told}; torch {found['torch']}."
     yield ""
     yield "![losses of every model and seed](../img/gans/curves.png)"
     for name in dict.fromkeys(row["model"] for row in rows):
