@@ -21,6 +21,7 @@ from .upsampling_reference import (
     Activation,
     Mode,
     bias_activation,
+    conv2d,
     in_layout_of,
     interpolated,
     zeros_between,
@@ -254,7 +255,8 @@ def upsample_conv2d(
             _packing(weight, packed),
         )
     else:
-        y = F.conv2d(target.reached(batch), weight, bias, strides, padding, dilations, groups)
+        high = target.reached(batch)
+        y = conv2d(high, weight, bias, strides, padding, dilations, groups)
         y = in_layout_of(batch, end.after(y))
     return y[0] if single else y
 

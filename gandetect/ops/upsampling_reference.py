@@ -7,6 +7,7 @@ in `upsampling` names, so it is also what a user would write instead.
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -136,6 +137,28 @@ def interpolated(
     return zeros_between(x, height // x.shape[2], width // x.shape[3])
 
 
+def conv2d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int = 1,
+) -> Tensor:
+    """torch's, in float32 for dilated kernels of bfloat16 on a CPU.
+
+    There torch 2.13 ends the process on processors with AMX, where no tap meets the image.
+    """
+    is_dilated = any(one != 1 for one in dilation)
+    types = {one.dtype for one in (x, weight, bias) if one is not None}
+    if not (is_dilated and types == {torch.bfloat16} and x.device.type == "cpu"):
+        return F.conv2d(x, weight, bias, stride, padding, dilation, groups)
+    wide = None if bias is None else bias.float()
+    y = F.conv2d(x.float(), weight.float(), wide, stride, padding, dilation, groups)
+    return y.to(x.dtype)
+
+
 def upsample_conv2d(
     x: Tensor,
     weight: Tensor,
@@ -155,7 +178,7 @@ def upsample_conv2d(
 ) -> Tensor:
     """Up-sampling, convolution, bias, activation; `packed` is not looked at."""
     high = interpolated(x, height, width, scale_height, scale_width, mode, align_corners)
-    y = F.conv2d(high, weight, None, stride, padding, dilation)
+    y = conv2d(high, weight, None, stride, padding, dilation)
     return in_layout_of(x, bias_activation(y, bias, activation, slope))
 
 

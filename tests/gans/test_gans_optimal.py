@@ -11,15 +11,15 @@ from gandetect.gans.losses import LOSSES
 P, Q = Normal(0.0, 1.0), Normal(1.5, 0.7)
 
 
-def quantiles(of, count=2000):
+def quantiles(of, count=8000):
     """Points (count, 1) that stand for the whole distribution: means over them are integrals."""
-    return of.icdf((torch.arange(count) + 0.5) / count)[:, None]
+    return of.icdf((torch.arange(count).double() + 0.5) / count)[:, None]
 
 
 def trained():
     network = nn.Sequential(nn.Linear(1, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh())
-    network.append(nn.Linear(32, 1))
-    optimizer = torch.optim.LBFGS(network.parameters(), max_iter=400, line_search_fn="strong_wolfe")
+    network.append(nn.Linear(32, 1)).double()
+    optimizer = torch.optim.LBFGS(network.parameters(), max_iter=120, line_search_fn="strong_wolfe")
     real, generated = quantiles(P), quantiles(Q)
 
     def loss():
@@ -34,7 +34,7 @@ def trained():
 
 def test_it_is_learned_within_two_percent():
     network, value = trained()
-    x = torch.linspace(-2, 3, 101)[:, None]
+    x = torch.linspace(-2, 3, 101, dtype=torch.float64)[:, None]
     p, q = P.log_prob(x).exp(), Q.log_prob(x).exp()
     with torch.no_grad():
         error = network(x).sigmoid() - p / (p + q)

@@ -12,6 +12,8 @@ import torch
 from upsampling_calls import CALLS, DTYPES, pick
 from upsampling_oracle import TOLERANCE, Call, assert_agree
 
+from gandetect import ops
+
 REFUSALS = (ValueError, TypeError, RuntimeError)
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 # Calls in a share, and shares: 12,000 calls in all.
@@ -76,3 +78,13 @@ def test_random_calls(name, share):
     count = SHARES[name][0]
     taken = sum(check(CALLS[name](random, pick(random, *DTYPES))) for _ in range(count))
     assert 0.6 * count < taken < count, f"torch takes {taken} of {count} calls"
+
+
+def test_a_kernel_that_misses_the_image_in_bfloat16():
+    """torch's own convolution ends the process here on CPUs with AMX."""
+    x = torch.ones(2, 3, 1, 7, dtype=torch.bfloat16)
+    weight, bias = x.new_ones(5, 3, 4, 3), x.new_ones(5)
+    found = ops.upsample_conv2d(x, weight, bias, mode="nearest", padding=4, dilation=3)
+    assert torch.equal(found, x.new_ones(2, 5, 1, 16))
+    with pytest.raises(REFUSALS):
+        ops.upsample_conv2d(x, weight.float(), padding=4, dilation=3)

@@ -127,7 +127,16 @@ def upsample_conv2d(
             raise ValueError("arguments of an interpolation")
     else:
         high = F.interpolate(x, size, scale, mode, align_corners)
-    return activated(F.conv2d(high, weight, bias, **geometry), activation, negative_slope)
+    return activated(conv2d(high, weight, bias, **geometry), activation, negative_slope)
+
+
+def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, **geometry: Any) -> Tensor:
+    """torch's, whose bfloat16 ends the process on CPUs with AMX where no tap meets the image."""
+    types = {one.dtype for one in (x, weight, bias) if one is not None}
+    if types != {torch.bfloat16} or geometry.get("dilation", 1) == 1:
+        return F.conv2d(x, weight, bias, **geometry)
+    wide = None if bias is None else bias.float()
+    return F.conv2d(x.float(), weight.float(), wide, **geometry).to(x.dtype)
 
 
 def whole_scales(x: Tensor, scale: Any, size: Any) -> tuple[int, int]:
