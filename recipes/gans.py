@@ -28,11 +28,15 @@ from torch import Tensor
 
 from gandetect.experiments.upsampling.spectra import mean_plane, windowed
 from gandetect.gans import MODELS, Diverged, Images, Settings, patches, preset, sample, train
+from gandetect.gans.checkpoints import NAME, Checkpoint
 from gandetect.gans.digits import digits
 from gandetect.gans.distances import learned_something
 from gandetect.gans.logs import read_log, seconds_of
+from gandetect.gans.mc2_stylegan2 import MC2StyleGAN2
 from gandetect.gans.preparing import asked_of, prepared
 from gandetect.gans.sampling import save_grid
+from gandetect.gans.scenes import scenes
+from gandetect.gans.training import as_input
 from gandetect.ops.benchmark import device_name
 from gandetect.tensorfile import write_whole
 
@@ -66,15 +70,17 @@ def trained(name: str, seed: int, images: Images, arguments: argparse.Namespace)
     """One training and its figures; read from its file where that is there."""
     folder = arguments.runs / f"{name}-{seed}"
     done = folder / "figures.json"
-    if done.exists():
-        found: dict[str, Any] = json.loads(done.read_text())
-        return found
     config = preset(name)
     if arguments.steps:
         config = replace(config, steps=arguments.steps)
+    if done.exists():
+        # ValueError where the preset is another since.
+        Checkpoint.load(folder / NAME).check_model(name, config.to_dict())
+        found: dict[str, Any] = json.loads(done.read_text())
+        return found
     settings = Settings(precision=arguments.precision)
     data = prepared(name, config, images)
-    diverged, learned = None, None
+    diverged, learned, counting = None, None, None
     try:
         model = train(name, config, data, folder, seed=seed, settings=settings)
         asked = asked_of(model, spread(images, COMPARED), data.card())
@@ -83,20 +89,44 @@ def trained(name: str, seed: int, images: Images, arguments: argparse.Namespace)
         real = data.batch(COMPARED)["images"]
         draw_spectra({"samples": drawn, "images": real}, folder / "spectrum.png")
         learned = learned_something(drawn, real, seed=seed).to_dict()
+        if isinstance(model, MC2StyleGAN2):
+            counting = counted(model, images, drawn, asked["counts"])
     except Diverged as error:
         diverged = str(error)
     figures = {
         "model": name,
         "seed": seed,
         "steps": config.steps,
+        "config": config.to_dict(),
         "seconds": round(seconds_of(folder, config.steps) or 0),
         "cpu": device_name("cpu"),
         "diverged": diverged,
         "learned": learned,
+        "counting": counting,
         **told_by_log(folder),
     }
     write_whole(done, json.dumps(figures, indent=1).encode())
     return figures
+
+
+def counted(
+    model: MC2StyleGAN2, images: Images, drawn: Tensor, asked: Tensor
+) -> dict[str, float | list[float]]:
+    """How well the model counts in scenes that it has not seen, and draws as many as it is asked.
+
+    `error`: mean distance from the counts, `constant`: that of their mean; `correlation`: of what
+    it was asked with what it counts in its own images, by kind.
+    """
+    fresh = scenes(COMPARED, model.config.size, model.config.kinds, seed=1, backgrounds=images)
+    with torch.inference_mode():
+        seen, own = (model.discriminator.counted(as_input(x))[1] for x in (fresh.images, drawn))
+    counts = fresh.extras["counts"].float()
+    pairs = [torch.stack([own[:, k], asked[:, k].float()]) for k in range(own.shape[1])]
+    return {
+        "error": float((seen - counts).norm(dim=1).mean()),
+        "constant": float((counts - counts.mean(dim=0)).norm(dim=1).mean()),
+        "correlation": [float(torch.corrcoef(pair)[0, 1]) for pair in pairs],
+    }
 
 
 def spread(images: Images, count: int) -> Images:

@@ -76,6 +76,12 @@ with other images, a full disk), 130 stopped by Ctrl-C.
     multiple=True,
     help="How many things of each kind mc2-stylegan2 draws; repeated, in turn.",
 )
+@click.option(
+    "--truncation",
+    metavar="X",
+    type=float,
+    help="Of stylegan, stylegan2 (1 for none, 0 for the mean image) and biggan (a threshold).",
+)
 @click.option("--shard", metavar="I/N", default="1/1", help="Draw the I-th of N parts.")
 @click.option("--grid", metavar="FILE", help="Also write a sheet of the first 64 images.")
 @click.option(
@@ -133,6 +139,7 @@ def _generate(
         shard=shard,
         writing=Writing(options["kind"], options["quality"], not options["plain"]),
         labels=labels,
+        truncation=options["truncation"],
         conditions=asked(model, training["data"], sources=sources, maps=maps, counts=counts),
         grid=options["grid"],
         between=options["between"],

@@ -208,7 +208,7 @@ def command(model: str, **options: Any) -> None:
 
 def _config(model: str, options: dict[str, Any]) -> Config:
     """The preset with what the options change; a usage error where that cannot be."""
-    from gandetect.gans import preset
+    from gandetect.gans import model_class, preset
 
     try:
         base = preset(model, options["preset"])
@@ -225,6 +225,9 @@ def _config(model: str, options: dict[str, Any]) -> Config:
         raise click.UsageError("give --data FOLDER, or --digits")
     if options["digits"] and (options["crops"] or len(options["data"]) > 1):
         raise click.UsageError("--digits takes one --data and no --crops")
+    if options["crops"] and options["sources"] and model_class(model).learns_from == "pairs":
+        # Where a square is cut follows from a file's bytes, which are not those of its source.
+        raise click.UsageError(f"--crops is for sources without pairs; {model} learns from pairs")
     if options["crops"] and _wants_classes(config, options):
         raise click.UsageError("--crops is for photographs without classes")
     return config
@@ -288,7 +291,7 @@ def _with_classes(config: Config, data: Images) -> Config:
 def _prepared(
     model: str, config: Config, images: Images, options: dict[str, Any], progress: Progress
 ) -> Data:
-    """What `model` learns from; the sources are cut like the images, one for one."""
+    """What `model` learns from; pairs are of files of the same name in both folders."""
     from gandetect.gans.preparing import prepared
 
     if not options["sources"]:

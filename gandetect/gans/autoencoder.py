@@ -78,6 +78,8 @@ class AutoEncoder(Coder):
         return {"loss": error, "deviation": self.code_covariance.diagonal().mean().sqrt()}
 
     def reconstruct(self, images: Tensor, **conditions: Any) -> Tensor:
+        if conditions:
+            raise ValueError(f"{self.name} has no conditions; {sorted(conditions)} given")
         images = self.decoder(self.encoder(images))
         return images.clamp(-1, 1)
 

@@ -180,7 +180,7 @@ def _layers(network: nn.Module) -> list[nn.Module]:
 
 
 def _begin_(network: nn.Module) -> None:
-    """Orthogonal weights, biases of 0."""
+    """Orthogonal weights; biases stay as torch has them."""
     for layer in _layers(network):
         nn.init.orthogonal_(layer.get_parameter("weight"))
 
@@ -221,6 +221,7 @@ def truncated(latents: Tensor, threshold: float) -> Tensor:
 
 class BigGAN(SNGAN):
     name = "biggan"
+    truncates = True
     source = (
         "Brock, Donahue, Simonyan, 2019, with the settings of github.com/ajbrock/BigGAN-PyTorch "
         "where the paper leaves them open; widths of `run` start at 128 for 1536, a batch of 32 "

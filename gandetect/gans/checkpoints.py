@@ -25,11 +25,16 @@ KEY = "gandetect_checkpoint"
 NAME = "checkpoint.safetensors"
 _WANTED = {"model": str, "config": dict, "seed": int, "step": int, "data": dict}
 _MOST_STEPS = 2**40
+# Of each parameter, by Adam.
+_REMEMBERED = {"step", "exp_avg", "exp_avg_sq"}
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A card and tensors named `weights.*`, `average.*`, `optimizer.*` and `rng.*`."""
+    """A card and tensors named `weights.*`, `average.*`, `optimizer.*` and `rng.*`.
+
+    `rng-1.*` are the random numbers of process 1, where several trained.
+    """
 
     card: Card
     tensors: dict[str, Tensor]
@@ -111,9 +116,19 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
         number, _, what = name.partition(".")
         if not number.isdigit() or int(number) >= len(parameters):
             raise ValueError(f"the checkpoint remembers of a parameter {number!r} that is not here")
-        if tensor.dim() and tensor.shape != parameters[int(number)].shape:
-            raise ValueError(f"the checkpoint's {name} is {tuple(tensor.shape)}, the parameter not")
+        wanted = () if what == "step" else parameters[int(number)].shape
+        if tensor.shape != wanted or not tensor.is_floating_point():
+            raise ValueError(
+                f"the checkpoint's {name} is {tensor.dtype} {tuple(tensor.shape)}; want "
+                f"{tuple(wanted)}"
+            )
         state.setdefault(int(number), {})[what] = tensor
+    for index, kept in state.items():
+        if kept.keys() != _REMEMBERED:
+            raise ValueError(
+                f"the checkpoint remembers {sorted(kept)} of parameter {index}; want "
+                f"{sorted(_REMEMBERED)}"
+            )
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 

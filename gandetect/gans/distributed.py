@@ -11,12 +11,15 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from gandetect.gans.model import Batch, GenerativeModel, Phase, Player, Terms
+
+T = TypeVar("T")
 
 
 class _PhaseTerms(nn.Module):
@@ -37,6 +40,7 @@ class Parallel:
     """
 
     def __init__(self, device: torch.device) -> None:
+        self._device = device
         self.size = int(os.environ.get("WORLD_SIZE", "1"))
         self.rank = int(os.environ.get("RANK", "0"))
         if self.size > 1 and not torch.distributed.is_initialized():
@@ -65,6 +69,22 @@ class Parallel:
         for one in model.parameters():
             one.requires_grad_(True)
         return wrapped
+
+    def gathered(self, value: T) -> list[T]:
+        """What each process gives, in the order of their numbers; all of them call it."""
+        if self.size == 1:
+            return [value]
+        found: list[Any] = [None] * self.size
+        torch.distributed.all_gather_object(found, value)
+        return found
+
+    def any(self, said: bool) -> bool:
+        """Whether one of the processes says so; all of them call it."""
+        if self.size == 1:
+            return said
+        told = torch.tensor(int(said), device=self._device)
+        torch.distributed.all_reduce(told, torch.distributed.ReduceOp.MAX)
+        return bool(told)
 
     def close(self) -> None:
         """Wait for the others; the last thing a process does, nothing wrapped being left.

@@ -60,7 +60,8 @@ class Domains:
 class Pairs(Domains):
     """`images` and the `sources` of each, at the same index.
 
-    Raises ValueError where the two are not of one shape and number.
+    Raises ValueError where the two are not of one shape and number, or both say what they stem from
+    and it is not the same: files are paired by their names.
     """
 
     kind = "paired"
@@ -69,6 +70,14 @@ class Pairs(Domains):
         super().__init__(images, sources)
         if len(images) != len(sources):
             raise ValueError(f"{len(images)} images and {len(sources)} sources; want one for each")
+        for number, (image, source) in enumerate(
+            zip(images.sources or (), sources.sources or (), strict=False)
+        ):
+            if image != source:
+                raise ValueError(
+                    f"image {number} is of {image!r}, its source of {source!r}; want the same "
+                    "names in both folders"
+                )
 
     def batch(self, count: int) -> dict[str, Tensor]:
         at = torch.randint(len(self.images), (count,))

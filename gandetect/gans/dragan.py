@@ -8,8 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from gandetect.gans.dcgan import DCGAN, PenaltyConfig
-from gandetect.gans.losses import dragan_penalty
-from gandetect.gans.model import Batch
+from gandetect.gans.losses import Discriminator, dragan_penalty
 
 
 @dataclass(frozen=True)
@@ -31,5 +30,5 @@ class DRAGAN(DCGAN):
     }
     config: DRAGANConfig
 
-    def penalty(self, real: Tensor, generated: Tensor, batch: Batch) -> Tensor:
-        return self.config.penalty_weight * dragan_penalty(self.discriminator, real)
+    def penalty(self, judge: Discriminator, real: Tensor, generated: Tensor) -> Tensor:
+        return self.config.penalty_weight * dragan_penalty(judge, real)

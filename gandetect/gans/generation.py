@@ -89,6 +89,7 @@ def generate(
     writing: Writing | None = None,
     labels: Sequence[int] | None = None,
     conditions: Mapping[str, Tensor] | None = None,
+    truncation: float | None = None,
     grid: str | Path | None = None,
     between: str | Path | None = None,
     device: str = "cpu",
@@ -99,6 +100,7 @@ def generate(
     `shard` (i, n): the i-th of n parts, which are disjoint and together the whole. `labels`: the
     classes of a conditional model, image i has the one at i modulo their number; None for all its
     classes in turn. `conditions`: what else its `draw` takes, rows that images have in turn.
+    `truncation`: of models that have one; None is the configuration's.
     `grid`: a file for a sheet of the first `IN_GRID` images; `between`: one for a sheet of ways
     from image to image through the latents, a row each. Files that are there and whole are kept.
     One machine, device and number of threads gives the same bytes.
@@ -114,7 +116,10 @@ def generate(
             "shard 1/n to n/n and a seed from 0 up"
         )
     model, facts, training = opened(source)
-    asked = conditions_of(model, labels, conditions)
+    asked = conditions_of(model, labels, conditions, truncation)
+    if truncation is not None:
+        # Refused before the folder is claimed for it.
+        draw(model, range(1), seed, asked)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     series = _Series(for_inference(model.to(device)), folder, seed, writing, facts, asked)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from gandetect.gans.config import SPECTRAL, Config
-from gandetect.gans.losses import LOSSES, AdversarialLoss
+from gandetect.gans.losses import LOSSES, AdversarialLoss, Discriminator
 from gandetect.nn.spectral import SpectralDiscriminator, SpectralLoss
 from gandetect.ops.conventions import member
 
@@ -76,6 +76,7 @@ class GenerativeModel(nn.Module, ABC):
     drawn_from : the submodules that draw samples; a running average of them is kept.
     learns_from : what batches have besides images, see `gandetect.gans.preparing`.
     up_samples : whether it has up-samplings that `up` and `up_last` choose.
+    truncates : whether `draw` takes `truncation`, which gives up variety for quality.
     """
 
     name: ClassVar[str]
@@ -85,6 +86,7 @@ class GenerativeModel(nn.Module, ABC):
     drawn_from: ClassVar[Sequence[str]] = ("generator",)
     learns_from: ClassVar[str] = "images"
     up_samples: ClassVar[bool] = True
+    truncates: ClassVar[bool] = False
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -176,7 +178,8 @@ class AdversarialModel(GenerativeModel):
 
     Each iteration takes `d_steps` steps of the discriminator, each on fresh real images and fresh
     latents, then one of the generator on fresh latents. A subclass builds `generator` and
-    `discriminator` in `build` and may add a `penalty`. The spectral parts are the same for all.
+    `discriminator` in `build` and may add a `penalty`. The spectral parts are the same for all: the
+    spectral discriminator takes as many steps as the other, with the same penalty.
     """
 
     config: AdversarialConfig
@@ -217,9 +220,8 @@ class AdversarialModel(GenerativeModel):
         repeats = self.config.d_steps
         found = [Phase("discriminator", "discriminator", self.discriminator_terms, repeats)]
         if self.config.spectral == "discriminator":
-            found.append(
-                Phase("spectral", "spectral_discriminator", self.spectral_discriminator_terms)
-            )
+            terms = self.spectral_discriminator_terms
+            found.append(Phase("spectral", "spectral_discriminator", terms, repeats))
         return [*found, Phase("generator", "generator", self.generator_terms)]
 
     def discriminator_terms(self, batch: Batch) -> Terms:
@@ -234,20 +236,24 @@ class AdversarialModel(GenerativeModel):
             "real": on_real.mean(),
             "generated": on_generated.mean(),
         }
-        penalty = self.penalty(real, generated, batch)
+        penalty = self.penalty(lambda images: self.judge(images, batch), real, generated)
         if penalty is not None:
             terms |= {"loss": adversarial + penalty, "penalty": penalty}
         return terms
 
-    def penalty(self, real: Tensor, generated: Tensor, batch: Batch) -> Tensor | None:
-        """What the discriminator's loss has besides, weighted; None for nothing."""
+    def penalty(self, judge: Discriminator, real: Tensor, generated: Tensor) -> Tensor | None:
+        """What the loss of a discriminator, `judge`, has besides, weighted; None for nothing."""
         return None
 
     def spectral_discriminator_terms(self, batch: Batch) -> Terms:
-        """The same loss for the discriminator that sees profiles alone."""
-        on_real = self.spectral_discriminator(batch["images"])
-        on_generated = self.spectral_discriminator(self._generated(batch))
-        return {"loss": self.loss.discriminator(on_real, on_generated)}
+        """The same loss and penalty for the discriminator that sees profiles alone."""
+        judge, real = self.spectral_discriminator, batch["images"]
+        generated = self._generated(batch)
+        adversarial = self.loss.discriminator(judge(real), judge(generated))
+        penalty = self.penalty(judge, real, generated)
+        if penalty is None:
+            return {"loss": adversarial}
+        return {"loss": adversarial + penalty, "adversarial": adversarial, "penalty": penalty}
 
     def generator_terms(self, batch: Batch) -> Terms:
         """The generator's loss on fresh latents, with the spectral part that was asked for."""

@@ -15,8 +15,15 @@ from gandetect.nn.spectral import spectral_l1
 
 # Samples that differ less than this from each other, in units of the images' differences.
 COLLAPSED = 0.25
-# A player that wins this clearly for `_PATIENCE` iterations teaches the other nothing.
-_MARGIN = 8.0
+# A discriminator whose values of real and of generated images are as far apart as this for
+# `_PATIENCE` iterations teaches the other player nothing. Squares pull them to 1 and 0, and beyond
+# 1 and -1 the hinge pulls no more; a Wasserstein critic's have no scale.
+_MARGINS = {
+    "saturating": 8.0,
+    "nonsaturating": 8.0,
+    "least_squares": 0.95,
+    "hinge": 2.0,
+}
 _VANISHED = 1e-6
 _PATIENCE = 200
 _LOOKED_AT = 64
@@ -29,17 +36,17 @@ class Diverged(ValueError):
 class Watch:
     """Watches one run; `data` gives the images that samples are compared with.
 
-    `odds`: whether the discriminator gives logits, whose difference says how sure it is; a critic's
-    has no scale.
+    `loss`: the adversarial one, of `losses.LOSSES`, which decides when a discriminator is always
+    sure; None and "wasserstein" for never.
     """
 
-    def __init__(self, data: Data, *, odds: bool = True) -> None:
+    def __init__(self, data: Data, *, loss: str | None = None) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             self._real = data.batch(_LOOKED_AT)["images"]
         self._gaps: deque[float] = deque(maxlen=_PATIENCE)
         self._slopes: deque[float] = deque(maxlen=_PATIENCE)
-        self._odds = odds
+        self._margin = _MARGINS.get(loss or "", math.inf)
         self._diversity = math.inf
 
     def check(self, step: int, terms: Mapping[str, float]) -> None:
@@ -51,7 +58,7 @@ class Watch:
                 f"training diverged at iteration {step}: {told}. Lower the rate or take another "
                 "seed; the last checkpoint is kept"
             )
-        if self._odds and "discriminator/real" in terms:
+        if "discriminator/real" in terms:
             self._gaps.append(terms["discriminator/real"] - terms["discriminator/generated"])
         if "generator/gradient" in terms:
             self._slopes.append(terms["generator/gradient"])
@@ -59,7 +66,7 @@ class Watch:
     def warnings(self) -> list[str]:
         """What a person should look at now; empty where nothing is the matter."""
         found = []
-        if len(self._gaps) == _PATIENCE and min(self._gaps) > _MARGIN:
+        if len(self._gaps) == _PATIENCE and min(self._gaps) > self._margin:
             found.append("players out of step: the discriminator is always sure")
         if len(self._slopes) == _PATIENCE and max(self._slopes) < _VANISHED:
             found.append("vanishing gradient: the generator learns nothing")

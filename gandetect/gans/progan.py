@@ -25,6 +25,7 @@ from gandetect.gans.equalized import (
     equalized_up_conv,
     leaky,
 )
+from gandetect.gans.losses import Discriminator as Judge
 from gandetect.gans.losses import wgan_gp_penalty
 from gandetect.gans.model import AdversarialConfig, AdversarialModel, Batch, Terms
 
@@ -220,10 +221,10 @@ class ProGAN(AdversarialModel):
     def generator_terms(self, batch: Batch) -> Terms:
         return super().generator_terms({**batch, "images": self.shrunk(batch["images"])})
 
-    def penalty(self, real: Tensor, generated: Tensor, batch: Batch) -> Tensor:
+    def penalty(self, judge: Judge, real: Tensor, generated: Tensor) -> Tensor:
         config = self.config
-        slope = wgan_gp_penalty(self.discriminator, real, generated)
-        drift = self.judge(real, batch).square().mean()
+        slope = wgan_gp_penalty(judge, real, generated)
+        drift = judge(real).square().mean()
         return config.penalty_weight * slope + config.drift * drift
 
     def draw(self, latents: Tensor, **conditions: Any) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gandetect.gans.config import check_widths
-from gandetect.gans.losses import r1_penalty
+from gandetect.gans.losses import Discriminator, r1_penalty
 from gandetect.gans.mapping import Mapping, for_layers, mixed
 from gandetect.gans.model import AdversarialConfig, AdversarialModel, Batch, Phase, Player, Terms
 
@@ -105,25 +105,37 @@ class StyleModel(AdversarialModel):
     Adam are those that k steps would have had (Karras et al. 2020).
     """
 
+    truncates = True
     config: StyleConfig
     generator: StyleGenerator
 
     def players(self) -> dict[str, Player]:
         config, found = self.config, super().players()
         if config.r1:
-            found["discriminator"] = lazily(found["discriminator"], config.r1_every)
+            judges = {"discriminator", "spectral_discriminator"} & found.keys()
+            found |= {name: lazily(found[name], config.r1_every) for name in judges}
         return found
 
     def phases(self) -> list[Phase]:
         found = super().phases()
+        every = self.config.r1_every
         if self.config.r1:
-            penalty = Phase("r1", "discriminator", self.r1_terms, every=self.config.r1_every)
-            found.insert(1, penalty)
+            found.insert(1, Phase("r1", "discriminator", self.r1_terms, every=every))
+        if self.config.r1 and self.config.spectral == "discriminator":
+            terms = self.spectral_r1_terms
+            found.insert(3, Phase("spectral_r1", "spectral_discriminator", terms, every=every))
         return found
 
     def r1_terms(self, batch: Batch) -> Terms:
         """The penalty of the discriminator's slope at real images."""
-        penalty = r1_penalty(lambda images: self.judge(images, batch), batch["images"])
+        return self._r1_terms(lambda images: self.judge(images, batch), batch)
+
+    def spectral_r1_terms(self, batch: Batch) -> Terms:
+        """The same of the discriminator that sees profiles alone."""
+        return self._r1_terms(self.spectral_discriminator, batch)
+
+    def _r1_terms(self, judge: Discriminator, batch: Batch) -> Terms:
+        penalty = r1_penalty(judge, batch["images"])
         return {"loss": self.config.r1_every * self.config.r1 * penalty, "penalty": penalty}
 
     def draw(

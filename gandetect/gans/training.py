@@ -87,12 +87,8 @@ def train(
     trainer = Trainer(name, config, data, seed=seed, settings=settings)
     if (folder / NAME).exists():
         trainer.restore(Checkpoint.load(folder / NAME))
-    if trainer.parallel.is_first:
-        with _alone_in(folder):
-            _run_first(trainer, folder, settings, progress)
-    else:
-        while trainer.step < config.steps:
-            trainer.iterate()
+    with _alone_in(folder) if trainer.parallel.is_first else contextlib.nullcontext():
+        _run(trainer, folder, settings, progress)
     trainer.close()
     return trainer.averaged()
 
@@ -111,49 +107,85 @@ def _alone_in(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _run_first(
-    trainer: Trainer, folder: Path, settings: Settings, progress: Progress | None
-) -> None:
-    """Iterate to the end, with logs, samples and checkpoints."""
+def _run(trainer: Trainer, folder: Path, settings: Settings, progress: Progress | None) -> None:
+    """Iterate to the end; checkpoints take every process, logs and samples the first alone."""
     total = trainer.model.config.steps
-    is_critic = getattr(trainer.model.config, "loss", None) == "wasserstein"
-    watch = Watch(trainer.data, odds=not is_critic)
-    with Logs(folder, trainer.step) as logs:
+    diary = _Diary(trainer, folder, settings, progress) if trainer.parallel.is_first else None
+    with diary or contextlib.nullcontext(), _deferred_interrupt() as pressed:
         try:
             while trainer.step < total:
-                with _whole_iteration():
-                    terms = trainer.iterate()
-                    watch.check(trainer.step, terms)
-                    logs.add(terms)
-                    if progress:
-                        progress(_told(trainer.model, terms), trainer.step, total)
-                at_end = trainer.step == total
-                if at_end or trainer.step % settings.log_every == 0:
-                    logs.write(trainer.step, watch.warnings())
-                if at_end or trainer.step % settings.sample_every == 0:
-                    _show(trainer, folder, logs, watch)
-                if at_end or trainer.step % settings.save_every == 0:
-                    trainer.checkpoint().save(folder / NAME)
+                terms = trainer.iterate()
+                if diary:
+                    diary.enter(terms)
+                stopping = trainer.parallel.any(pressed.is_set())
+                if stopping or trainer.step == total or trainer.step % settings.save_every == 0:
+                    _save(trainer, folder)
+                if stopping:
+                    raise KeyboardInterrupt
         except KeyboardInterrupt:
-            trainer.checkpoint().save(folder / NAME)
+            # One that was not deferred; with several processes the others know nothing of it.
+            if not pressed.is_set() and trainer.parallel.size == 1:
+                _save(trainer, folder)
             raise
 
 
+def _save(trainer: Trainer, folder: Path) -> None:
+    checkpoint = trainer.checkpoint()
+    if trainer.parallel.is_first:
+        checkpoint.save(folder / NAME)
+
+
 @contextlib.contextmanager
-def _whole_iteration() -> Iterator[None]:
-    """Ctrl-C waits for the end: no checkpoint can hold half an iteration."""
+def _deferred_interrupt() -> Iterator[threading.Event]:
+    """Ctrl-C sets the event and nothing else: no checkpoint can hold half an iteration."""
+    pressed = threading.Event()
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
+        yield pressed
         return
-    pressed = threading.Event()
     signal.signal(signal.SIGINT, lambda *_: pressed.set())
     try:
-        yield
+        yield pressed
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    if pressed.is_set():
-        raise KeyboardInterrupt
+
+
+class _Diary:
+    """What one process keeps of a run: its log, samples, warnings, and the bar."""
+
+    def __init__(
+        self, trainer: Trainer, folder: Path, settings: Settings, progress: Progress | None
+    ) -> None:
+        self._trainer, self._folder, self._settings = trainer, folder, settings
+        self._progress = progress
+        self._watch = Watch(trainer.data, loss=getattr(trainer.model.config, "loss", None))
+        self._logs = Logs(folder, trainer.step)
+
+    def __enter__(self) -> _Diary:
+        self._logs.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._logs.__exit__(*error)
+
+    def enter(self, terms: Mapping[str, float]) -> None:
+        """Keep the terms of the iteration that was just made; raises `Diverged`."""
+        step, total = self._trainer.step, self._trainer.model.config.steps
+        self._watch.check(step, terms)
+        self._logs.add(terms)
+        if self._progress:
+            self._progress(_told(self._trainer.model, terms), step, total)
+        if step == total or step % self._settings.log_every == 0:
+            self._logs.write(step, self._watch.warnings())
+        if step == total or step % self._settings.sample_every == 0:
+            self._show()
+
+    def _show(self) -> None:
+        trainer = self._trainer
+        images = sample(trainer.averaged(), _GRID, seed=trainer.seed, **trainer.shown(_GRID))
+        save_grid(images, self._folder / "samples" / f"step-{trainer.step:07d}.png")
+        self._logs.image(trainer.step, images)
+        self._logs.scalars(trainer.step, self._watch.look(images))
 
 
 def _told(model: GenerativeModel, terms: Mapping[str, float]) -> str:
@@ -167,14 +199,6 @@ def _told(model: GenerativeModel, terms: Mapping[str, float]) -> str:
             logit = torch.tensor(terms[f"discriminator/{key}"])
             told.append(f"{name} {logit.sigmoid():.2f}")
     return " ".join(told)
-
-
-def _show(trainer: Trainer, folder: Path, logs: Logs, watch: Watch) -> None:
-    images = sample(trainer.averaged(), _GRID, seed=trainer.seed, **trainer.shown(_GRID))
-    path = folder / "samples" / f"step-{trainer.step:07d}.png"
-    save_grid(images, path)
-    logs.image(trainer.step, images)
-    logs.scalars(trainer.step, watch.look(images))
 
 
 class Trainer:
@@ -314,7 +338,7 @@ class Trainer:
         return self.model.conditions(batch)
 
     def checkpoint(self) -> Checkpoint:
-        """The state after the last whole iteration."""
+        """The state after the last whole iteration; every process calls it."""
         tensors = {f"weights.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.module.state_dict().items()}
         for key, optimizer in self.optimizers.items():
@@ -322,7 +346,8 @@ class Trainer:
             tensors |= {f"optimizer.{key}.{k}": v for k, v in kept.items()}
         # Copies: parts of one storage cannot be stored apart.
         tensors = {k: v.detach().cpu().clone() for k, v in tensors.items()}
-        tensors |= {f"rng.{k}": v for k, v in self._random.items()}
+        for rank, state in enumerate(self.parallel.gathered(self._random)):
+            tensors |= {f"{_random_of(rank)}.{k}": v for k, v in state.items()}
         tensors["averaged"] = self.average.n_averaged.cpu().clone()
         # One round trip, so that the card in memory is the card that will be read.
         return Checkpoint(json.loads(json.dumps(self._card())), tensors)
@@ -355,9 +380,34 @@ class Trainer:
         restore_module(self.average.module, checkpoint.part("average"), "running average")
         for key, optimizer in self.optimizers.items():
             restore_optimizer(optimizer, checkpoint.part(f"optimizer.{key}"))
-        self.average.n_averaged.copy_(checkpoint.tensors["averaged"])
-        self._random = checkpoint.part("rng")
+        self.average.n_averaged.copy_(_averaged(checkpoint))
+        self._random = self._checked_random(checkpoint.part(_random_of(self.parallel.rank)))
         self.step = int(card["step"])
+
+    def _checked_random(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What `_random_state` was; ValueError where it is of another kind of device."""
+        if state.keys() != self._random.keys():
+            theirs = "cuda" if "cuda" in state else "cpu"
+            raise ValueError(
+                f"this run has random numbers of device {theirs!r}; {self.device.type!r} given"
+            )
+        for name, own in self._random.items():
+            if state[name].dtype != own.dtype or state[name].shape != own.shape:
+                raise ValueError(f"the checkpoint's random numbers of {name!r} are none of torch's")
+        return state
+
+
+def _averaged(checkpoint: Checkpoint) -> Tensor:
+    """How many iterations the running average has seen."""
+    found = checkpoint.tensors.get("averaged")
+    if found is None or found.shape or found.dtype != torch.int64:
+        raise ValueError("the checkpoint does not say how long its running average is")
+    return found
+
+
+def _random_of(rank: int) -> str:
+    """What the random numbers of process `rank` are called in a checkpoint."""
+    return f"rng-{rank}" if rank else "rng"
 
 
 def as_input(values: Tensor) -> Tensor:

@@ -151,6 +151,8 @@ class VAE(Coder):
 
     def reconstruct(self, images: Tensor, **conditions: Any) -> Tensor:
         """Images (N, C, S, S) in -1..1, from the mean code of each."""
+        if conditions:
+            raise ValueError(f"{self.name} has no conditions; {sorted(conditions)} given")
         return self.mean_image(self.decoded(self.posterior(images).mean))
 
     def draw(self, latents: Tensor, **conditions: Any) -> Tensor:

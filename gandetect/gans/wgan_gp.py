@@ -11,8 +11,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from gandetect.gans.dcgan import DCGAN, PenaltyConfig
-from gandetect.gans.losses import wgan_gp_penalty
-from gandetect.gans.model import Batch
+from gandetect.gans.losses import Discriminator, wgan_gp_penalty
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,5 @@ class WGANGP(DCGAN):
     }
     config: WGANGPConfig
 
-    def penalty(self, real: Tensor, generated: Tensor, batch: Batch) -> Tensor:
-        weight = self.config.penalty_weight
-        return weight * wgan_gp_penalty(self.discriminator, real, generated)
+    def penalty(self, judge: Discriminator, real: Tensor, generated: Tensor) -> Tensor:
+        return self.config.penalty_weight * wgan_gp_penalty(judge, real, generated)

@@ -104,6 +104,40 @@ def test_weights_that_do_not_fit_are_refused(trained, kind, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"averaged": None}, "how long"),
+        ({"averaged": torch.zeros(2, dtype=torch.int64)}, "how long"),
+        ({"rng.cpu": None}, "random numbers"),
+        ({"rng.cpu": torch.zeros(7, dtype=torch.uint8)}, "none of torch's"),
+        ({"rng.cuda": torch.zeros(16, dtype=torch.uint8)}, "'cuda'; 'cpu' given"),
+        ({"optimizer.generator.0.exp_avg": torch.tensor(0.0)}, "want"),
+        ({"optimizer.generator.0.exp_avg_sq": None}, "remembers"),
+        ({"optimizer.generator.0.step": None}, "remembers"),
+        ({"optimizer.generator.0.surprise": torch.tensor(0.0)}, "want"),
+    ],
+)
+def test_a_state_that_training_cannot_go_on_with_is_refused(trained, changes, told):
+    changed = {**trained.tensors, **changes}
+    tensors = {name: one for name, one in changed.items() if one is not None}
+    with pytest.raises(ValueError, match=told):
+        Trainer("dcgan", tiny(), tiny_images()).restore(Checkpoint(trained.card, tensors))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn])
+def test_tensors_of_types_that_numpy_has_not_are_checked_like_others(trained, dtype, tmp_path):
+    name = next(k for k in trained.tensors if k.startswith("average.") and k.endswith("weight"))
+    tensors = {**trained.tensors, name: trained.tensors[name].to(dtype)}
+    path = written(trained, tmp_path, tensors=tensors)
+    assert Checkpoint.load(path).tensors[name].dtype == dtype
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="changed"):
+        Checkpoint.load(path)
+
+
+@pytest.mark.parametrize(
     "name", ["optimizer.generator.999.exp_avg", "optimizer.generator.0.exp_avg"]
 )
 def test_memories_of_an_optimizer_that_do_not_fit_are_refused(trained, name):

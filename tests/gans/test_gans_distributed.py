@@ -22,11 +22,11 @@ pytestmark = [
 ]
 
 
-def in_two_processes(script, folder):
+def in_two_processes(script, *arguments):
     run = subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
-            *("--standalone", str(HERE / script), str(folder)),
+            *("--standalone", str(HERE / script), *map(str, arguments)),
         ],
         env={**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -50,6 +50,22 @@ def test_two_processes_take_the_step_of_both_batches(tmp_path):
     ]
     for mean, found in zip(averaged, first["gradients"], strict=True):
         torch.testing.assert_close(found, mean, rtol=1e-4, atol=1e-7)
+
+
+def test_two_processes_go_on_as_if_they_had_not_stopped(tmp_path):
+    def run(name, interrupted_at=-1):
+        in_two_processes("two_processes_resumed.py", tmp_path, name, interrupted_at)
+        return [torch.load(tmp_path / f"{name}-rank{rank}.pt") for rank in (0, 1)]
+
+    assert not any(one["stopped"] for one in run("whole"))
+    # One process is told, and both stop after the same iteration.
+    assert all(one["stopped"] for one in run("parts", interrupted_at=1))
+    card = Checkpoint.load(tmp_path / "parts" / NAME).card
+    assert (card["step"], card["processes"]) == (2, 2)
+    first, second = run("parts")
+    assert not torch.equal(first["images"], second["images"])
+    whole, parts = ((tmp_path / name / NAME).read_bytes() for name in ("whole", "parts"))
+    assert whole == parts
 
 
 def test_processes_of_every_model_keep_the_same_weights(tmp_path):

@@ -59,3 +59,13 @@ def test_sets_that_do_not_fit_are_refused():
         Domains(numbered(3, "a"), numbered(3, "b", side=8))
     with pytest.raises(ValueError, match="one for each"):
         Pairs(numbered(3, "a"), numbered(4, "b"))
+
+
+def test_pairs_of_other_names_are_refused():
+    def named(*names):
+        card = {"name": "files"}
+        return Images(torch.zeros(len(names), 3, 4, 4, dtype=torch.uint8), card, sources=names)
+
+    Pairs(named("ant", "bee"), named("ant", "bee"))
+    with pytest.raises(ValueError, match="image 1 is of 'bee', its source of 'wasp'"):
+        Pairs(named("ant", "bee"), named("ant", "wasp"))

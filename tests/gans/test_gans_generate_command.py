@@ -4,11 +4,13 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from making_pictures import smooth
 from PIL import Image
-from trained_runs import conditional_run, contents, tiny_run
+from trained_runs import brief_run, conditional_run, contents, tiny_run
 
 from gandetect.cli import generate as module
 from gandetect.cli.generate import command
@@ -244,3 +246,80 @@ def test_help_teaches_and_imports_no_torch():
 
 def test_the_formats_named_are_those_there_are():
     assert tuple(generation.FORMATS) == module.FORMATS
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(2):
+        smooth(40, 40, seed=number).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [("cyclegan", "--sources"), ("unet", "--sources"), ("gaugan", "--maps")],
+)
+def test_pictures_are_asked_with(name, option, pictures, tmp_path):
+    checkpoint, out = brief_run(name, tmp_path / "run"), tmp_path / "samples"
+    result = generate(checkpoint, out, f"{option}={pictures}")
+    assert result.exit_code == 0, result.output
+    # The pictures come in turn.
+    asked = [read_facts(out / f"seed0-0000000{number}.png") for number in range(3)]
+    assert [one[option.removeprefix("--")] for one in asked] == [0, 1, 0]
+    without = generate(checkpoint, tmp_path / "others")
+    assert without.exit_code == 3
+    assert option in without.stderr
+
+
+def test_counts_are_asked_with(tmp_path):
+    checkpoint, out = brief_run("mc2-stylegan2", tmp_path / "run"), tmp_path / "samples"
+    result = generate(checkpoint, out, "--counts=2,0,1", "--counts=0,3,0")
+    assert result.exit_code == 0, result.output
+    asked = [read_facts(out / f"seed0-0000000{number}.png") for number in range(3)]
+    assert [one["counts"] for one in asked] == [[2, 0, 1], [0, 3, 0], [2, 0, 1]]
+
+
+@pytest.mark.parametrize("name", ["stylegan2", "biggan"])
+def test_truncation_changes_the_images_and_is_told(name, tmp_path):
+    checkpoint = brief_run(name, tmp_path / "run")
+    made = {}
+    for truncation in (None, "0.5", "1.5"):
+        out = tmp_path / f"samples-{truncation}"
+        flags = [] if truncation is None else [f"--truncation={truncation}"]
+        result = generate(checkpoint, out, *flags)
+        assert result.exit_code == 0, result.output
+        assert read_facts(out / "seed0-00000000.png").get("truncation") == (
+            None if truncation is None else float(truncation)
+        )
+        with Image.open(out / "seed0-00000000.png") as picture:
+            made[truncation] = picture.tobytes()
+    assert len(set(made.values())) == 3
+
+
+def test_a_truncation_that_cannot_be_claims_no_folder(checkpoint, tmp_path):
+    result = generate(checkpoint, tmp_path / "samples", "--truncation=0.5")
+    assert result.exit_code == 3
+    assert "dcgan has no truncation" in result.stderr
+    style = brief_run("stylegan2", tmp_path / "run")
+    result = generate(style, tmp_path / "samples", "--truncation=-1")
+    assert result.exit_code == 3
+    assert "truncation=-1.0 given" in result.stderr
+    assert not (tmp_path / "samples" / "generated.json").exists()
+    assert generate(style, tmp_path / "samples", "--truncation=1").exit_code == 0
+
+
+def test_ways_between_latents_begin_and_end_with_samples(checkpoint, tmp_path):
+    sheet = tmp_path / "ways.png"
+    result = generate(checkpoint, tmp_path / "samples", f"--between={sheet}")
+    assert result.exit_code == 0, result.output
+    with Image.open(sheet) as picture:
+        ways = np.asarray(picture)
+    side, gap = 8, 1
+    assert ways.shape == (8 * (side + gap) - gap, 8 * (side + gap) - gap, 3)
+    for number, left in ((0, 0), (1, 7 * (side + gap))):
+        with Image.open(tmp_path / "samples" / f"seed0-0000000{number}.png") as picture:
+            sample = np.asarray(picture).astype(int)
+        # Arithmetic differs a little with the company that an image is computed in.
+        assert np.abs(ways[:side, left : left + side] - sample).max() <= 1

@@ -9,7 +9,8 @@ from torch import nn
 from gandetect.gans import MODELS, model_class, preset
 from gandetect.gans.inference import for_inference
 
-IMAGES = 2e-5
+IMAGES = {"stylegan2": 1e-5, "biggan": 1e-5}
+OTHERS = 2e-5
 
 
 def a_model(name, **changes):
@@ -46,7 +47,7 @@ def test_it_draws_the_same_and_leaves_the_model_as_it_was(name):
     kinds = [type(layer) for layer in model.modules()]
     expected, fast = drawn(model), for_inference(model)
     assert expected.std() > 1e-3
-    torch.testing.assert_close(drawn(fast), expected, atol=IMAGES, rtol=0)
+    torch.testing.assert_close(drawn(fast), expected, atol=IMAGES.get(name, OTHERS), rtol=0)
     assert torch.equal(drawn(model), expected)
     assert [type(layer) for layer in model.modules()] == kinds
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
@@ -68,7 +69,7 @@ def test_what_changes_with_the_step_is_kept():
     early = drawn(model)
     model.at_step(model.config.steps)
     assert not torch.equal(drawn(model), early)
-    torch.testing.assert_close(drawn(for_inference(model)), drawn(model), atol=IMAGES, rtol=0)
+    torch.testing.assert_close(drawn(for_inference(model)), drawn(model), atol=OTHERS, rtol=0)
 
 
 def test_only_convolutions_without_instance_norms_change_their_layout():

@@ -33,7 +33,7 @@ def _train_with_broken_weights(data, folder):
 
 
 def test_calm_training_has_no_warnings():
-    watch = Watch(tiny_images())
+    watch = Watch(tiny_images(), loss="nonsaturating")
     for step in range(300):
         watch.check(step, CALM)
     watch.look(tiny_images().images)
@@ -48,18 +48,33 @@ def test_calm_training_has_no_warnings():
     ],
 )
 def test_players_out_of_step_are_told(terms, told):
-    watch = Watch(tiny_images())
+    watch = Watch(tiny_images(), loss="nonsaturating")
     for step in range(300):
         watch.check(step, CALM | terms)
     (found,) = watch.warnings()
     assert told in found
 
 
-def test_values_of_a_critic_are_no_odds():
-    watch = Watch(tiny_images(), odds=False)
-    for step in range(300):
-        watch.check(step, CALM | {"discriminator/real": 90.0, "discriminator/generated": -90.0})
-    assert watch.warnings() == []
+@pytest.mark.parametrize(
+    ("loss", "sure", "unsure"),
+    [
+        ("saturating", (5.0, -5.0), (3.0, -3.0)),
+        ("nonsaturating", (5.0, -5.0), (3.0, -3.0)),
+        ("least_squares", (0.99, 0.01), (0.9, 0.1)),
+        ("hinge", (1.1, -1.1), (0.9, -0.9)),
+        ("wasserstein", None, (90.0, -90.0)),
+    ],
+)
+def test_every_loss_has_its_own_measure_of_being_sure(loss, sure, unsure):
+    for values, warned in ((sure, True), (unsure, False)):
+        if values is None:
+            continue
+        watch = Watch(tiny_images(), loss=loss)
+        real, generated = values
+        for step in range(300):
+            terms = {"discriminator/real": real, "discriminator/generated": generated}
+            watch.check(step, CALM | terms)
+        assert bool(watch.warnings()) == warned
 
 
 def test_equal_samples_are_a_collapse():

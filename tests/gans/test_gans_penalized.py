@@ -72,7 +72,7 @@ def test_the_penalty_of_dragan_has_not_seen_generated_images():
     values = []
     for generated in (torch.zeros(4, 3, 32, 32), torch.full((4, 3, 32, 32), float("nan"))):
         torch.manual_seed(5)
-        values.append(model.penalty(real, generated, {"images": real}).item())
+        values.append(model.penalty(model.discriminator, real, generated).item())
     assert values[0] == values[1]
 
 
@@ -81,8 +81,23 @@ def test_the_penalty_of_wgan_gp_has():
     values = []
     for generated in (torch.zeros(4, 3, 32, 32), real):
         torch.manual_seed(5)
-        values.append(model.penalty(real, generated, {"images": real}).item())
+        values.append(model.penalty(model.discriminator, real, generated).item())
     assert values[0] != values[1]
+
+
+@pytest.mark.parametrize("name", ["wgan-gp", "dragan"])
+def test_the_spectral_discriminator_has_the_same_penalty_and_steps(name):
+    model = smoke(name, spectral="discriminator", d_steps=3)
+    terms = model.spectral_discriminator_terms({"images": torch.rand(4, 3, 32, 32)})
+    assert terms["penalty"] > 0
+    assert terms["loss"].item() == pytest.approx((terms["adversarial"] + terms["penalty"]).item())
+    terms["penalty"].backward()
+    assert all(one.grad is not None for one in model.spectral_discriminator.layers[:1].parameters())
+    assert {phase.name: phase.repeats for phase in model.phases()} == {
+        "discriminator": 3,
+        "spectral": 3,
+        "generator": 1,
+    }
 
 
 def test_the_settings_of_the_paper_are_a_preset():

@@ -293,3 +293,22 @@ def test_truncations_that_make_no_sense_are_refused(truncation):
         model.draw(model.latents(1), truncation=truncation)
     with pytest.raises(ValueError, match="no conditions"):
         model.draw(model.latents(1), labels=1)
+
+
+def test_the_spectral_discriminator_has_an_r1_of_its_own():
+    model = StyleGAN2(replace(TINY, spectral="discriminator", r1_every=4))
+    (phase,) = [one for one in model.phases() if one.name == "spectral_r1"]
+    assert (phase.player, phase.every) == ("spectral_discriminator", 4)
+    terms = phase.terms({"images": torch.rand(4, 3, 16, 16)})
+    assert terms["loss"].item() == pytest.approx(4 * model.config.r1 * terms["penalty"].item())
+    terms["loss"].backward()
+    assert any(
+        one.grad.abs().sum() > 0
+        for one in model.spectral_discriminator.parameters()
+        if one.grad is not None
+    )
+    players = model.players()
+    assert players["spectral_discriminator"].rate == players["discriminator"].rate
+    assert [one.name for one in model.phases()][:4] == [
+        "discriminator", "r1", "spectral", "spectral_r1",
+    ]  # fmt: skip

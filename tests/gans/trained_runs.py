@@ -7,6 +7,7 @@ from tiny_runs import tiny, tiny_images
 
 from gandetect.gans import Images, preset, train
 from gandetect.gans.checkpoints import NAME
+from gandetect.gans.preparing import prepared
 
 
 def tiny_run(folder, **changes):
@@ -26,6 +27,16 @@ def conditional_run(folder, classes=3):
     labels = torch.arange(24) % classes
     data = Images(tiny_images().images, {"name": "smooth"}, labels)
     train("sngan", config, data, folder)
+    return folder / NAME
+
+
+def brief_run(name, folder):
+    """Model `name` after one iteration of its `smoke` preset; returns the checkpoint."""
+    config = replace(preset(name, "smoke"), steps=1, batch=2)
+    images = tiny_images(size=config.size).images
+    stems = [str(number) for number in range(len(images))]
+    data = prepared(name, config, Images(images, {"name": "smooth"}, sources=stems))
+    train(name, config, data, folder)
     return folder / NAME
 
 

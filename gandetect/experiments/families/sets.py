@@ -19,7 +19,7 @@ from gandetect.experiments.upsampling.plan import REAL, SPLITS
 from gandetect.experiments.upsampling.sets import set_step, write_set
 from gandetect.experiments.upsampling.training import RUNS, step_name
 from gandetect.experiments.upsampling.work import Work
-from gandetect.gans import Images, load_model, sample
+from gandetect.gans import Images, for_inference, load_model, sample
 from gandetect.gans.checkpoints import NAME, Checkpoint
 from gandetect.gans.preparing import asked_of
 
@@ -58,17 +58,18 @@ def _write_real(work: Work, real: Mapping[str, Images]) -> dict[str, Any]:
 
 def _write_generated(work: Work, name: str, real: Mapping[str, Images]) -> dict[str, Any]:
     run = work.folder / RUNS / name
-    model, card = load_model(run), Checkpoint.load(run / NAME).card["data"]
+    model, card = for_inference(load_model(run)), Checkpoint.load(run / NAME).card["data"]
     rng = np.random.default_rng(work.seed)
-    images, stems, first, begun = {}, {}, 0, time.monotonic()
+    images, stems, first, seconds = {}, {}, 0, 0.0
     for split, one in real.items():
         # In another order than the reals that they are compared with.
         shuffled = one.take(rng.permutation(len(one)).tolist())
         asked = asked_of(model, shuffled, card)
+        begun = time.monotonic()
         images[split] = sample(model, len(one), seed=work.seed + _LATENTS, first=first, **asked)
+        seconds += time.monotonic() - begun
         if asked:
             stems[split] = list(shuffled.sources or ())
         first += len(one)
-    seconds = time.monotonic() - begun
     told = write_set(work.folder, name, images)
     return {**told, "seconds_per_image": seconds / first, "stems": stems}
