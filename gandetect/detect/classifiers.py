@@ -7,7 +7,7 @@ disagree.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -115,7 +115,7 @@ def fit_classifier(
     Both classes get the same total of `weights`. `settings` go to the scikit-learn estimator: `C`,
     `n_knots`, `kernel`, `gamma`, `n_estimators`, `max_depth`, `n_clusters`; those of a network to
     it, and `schedule` to its training. Networks take tiles (N, S, S) as features and hold out some
-    of the `groups` (N,) to stop by. Raises ValueError for an unknown classifier.
+    of the `groups` (N,) to stop by. Raises ValueError for an unknown classifier or setting.
     """
     fit = _known(classifier).fit
     if fit in NETWORKS:
@@ -226,6 +226,7 @@ def _additive(x: Array, y: Array, w: Array, seed: int | None, settings: dict[str
     `C` is that of scikit-learn; its default grows weaker with N as the loss grows, so that more
     images do not mean less smooth functions.
     """
+    _check_settings("additive", settings, ("n_knots", "C"))
     knots = _knots(x, int(settings.get("n_knots", 6)))
     hats = _hats(x, knots)
     flat = hats.reshape(len(x), -1)
@@ -266,7 +267,14 @@ def _hats(x: Array, knots: Array) -> Array:
     return hats
 
 
+def _check_settings(classifier: str, settings: dict[str, Any], known: Sequence[str]) -> None:
+    """Raise ValueError for a setting that `classifier` does not have."""
+    if unknown := sorted(set(settings) - set(known)):
+        raise ValueError(f"{classifier} has no settings {unknown}; choose from {tuple(known)}")
+
+
 def _boosted(x: Array, y: Array, w: Array, seed: int | None, settings: dict[str, Any]) -> Fitted:
+    _check_settings("boosted", settings, ("n_estimators", "max_depth"))
     model = HistGradientBoostingClassifier(
         max_iter=settings.get("n_estimators", 300),
         max_depth=settings.get("max_depth", 3),

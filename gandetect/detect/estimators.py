@@ -25,7 +25,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from gandetect.detect.calibration import fit_temperature
 from gandetect.detect.classifiers import Fitted, fit_classifier, fit_network
 from gandetect.detect.features import FeatureSpec, extract
-from gandetect.detect.networks import NETWORKS
 from gandetect.detect.networks.training import Schedule
 from gandetect.detect.planes import PlaneSpec
 from gandetect.detect.tiles import cut_tiles
@@ -236,7 +235,8 @@ class NetworkDetector(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    network : one of `gandetect.detect.networks.NETWORKS`.
+    network : "pixels", "spectrum" or "residual", of `gandetect.detect.networks.NETWORKS`. The other
+        networks learn from edits, or from generators by name.
     tile : side of the tiles; smaller images raise ValueError.
     max_tiles : most tiles of one image.
     settings : of the network, such as its widths; None is its default.
@@ -306,8 +306,8 @@ class NetworkDetector(ClassifierMixin, BaseEstimator):
         return self.classes_[(self.decision_function(X) > 0).astype(int)]
 
     def _tiles(self, X: Any) -> list[NDArray[Any]]:
-        if self.network not in NETWORKS:
-            raise ValueError(f"network {self.network!r} given; choose from {sorted(NETWORKS)}")
+        if self.network not in _OF_LABELS:
+            raise ValueError(f"network {self.network!r} given; choose from {_OF_LABELS}")
         cut = partial(cut_tiles, tile=self.tile, min_side=self.tile, max_tiles=self.max_tiles)
         return [cut(plane).numpy() for plane in luma_planes(X)]
 
@@ -318,6 +318,8 @@ class NetworkDetector(ClassifierMixin, BaseEstimator):
         return tags
 
 
+# The networks that learn from real and generated images.
+_OF_LABELS = ("pixels", "spectrum", "residual")
 _SETTINGS = {
     "logistic": ("C",),
     "additive": ("n_knots",),

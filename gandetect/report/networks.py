@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,14 @@ from PIL import Image
 from torch import Tensor
 
 from gandetect.detect import Model, Thresholds, cut_tiles, scorers
+from gandetect.detect.calibration import ClassThresholds
 from gandetect.detect.contributions import network_of, parts_of
+from gandetect.detect.delivery import calibration_class, image_delivery, size_class
 from gandetect.detect.networks import PixelNetwork
 from gandetect.detect.planes import cut_to_side
 from gandetect.media import MediaError, read_luma, sniff
 from gandetect.screen.sources import Source, Unreadable, find_files
+from gandetect.screen.verdict import image_thresholds
 
 LABELS = ("real", "generated")
 LAYERS = ("conv1", "conv2")
@@ -36,6 +40,7 @@ GALLERY, PICTURE_SIDE = 12, 160
 
 Progress = Callable[[str, int, int], None]
 Maps = tuple[Tensor, Tensor]
+Limits = tuple[Thresholds, Mapping[str, ClassThresholds]]
 
 
 @dataclass(frozen=True)
@@ -137,11 +142,11 @@ def network_report(
     pixels or a folder has no image it can judge, MediaError where `example` cannot be read.
     """
     network = pixel_network(model)
-    thresholds = model.thresholds(fpr)
+    limits = _limits(model, fpr)
     judged: list[Judged] = []
     errors: list[dict[str, str]] = []
     for label, folder in enumerate((real, generated)):
-        found = _judged(model, folder, label, thresholds, errors, progress)
+        found = _judged(model, folder, label, limits, errors, progress)
         if not found:
             raise ValueError(f"{os.fspath(folder)}: no image that {model.name} could judge")
         judged += found
@@ -211,7 +216,7 @@ def _judged(
     model: Model,
     folder: str | os.PathLike[str],
     label: int,
-    thresholds: Thresholds,
+    limits: Limits,
     errors: list[dict[str, str]],
     progress: Progress | None,
 ) -> list[Judged]:
@@ -222,7 +227,9 @@ def _judged(
         if progress:
             progress(f"judging {LABELS[label]}", number, len(paths))
         try:
-            logit = float(model.logits(_tiles(model, path)).double().mean())
+            tiles = _tiles(model, path)
+            logit = float(model.logits(tiles).double().mean())
+            thresholds = _thresholds(path, tiles.shape[-1], limits)
         except (MediaError, ValueError, OSError) as error:
             reason = getattr(error, "reason", "unreadable")
             errors.append({"path": path, "reason": reason, "detail": str(error)})
@@ -230,6 +237,25 @@ def _judged(
         p = float(model.probability(logit))
         judged.append(Judged(path, label, logit, p, thresholds.verdict(logit)))
     return judged
+
+
+def _limits(model: Model, fpr: float) -> Limits:
+    """Those of `gandetect screen`; uncertified ones where it would refuse, since what is shown here
+    is the network, and the verdicts only beside it."""
+    try:
+        return image_thresholds(model, fpr)
+    except ValueError:
+        return model.thresholds(fpr, certify=False), {}
+
+
+def _thresholds(path: str, side: int, limits: Limits) -> Thresholds:
+    """Those of the class of the image, as `gandetect screen` judges it."""
+    known, classes = limits
+    if not classes:
+        return known
+    data = Path(path).read_bytes()
+    own = calibration_class(image_delivery(read_luma(data), data), size_class(side))
+    return classes[own].thresholds if own in classes else known
 
 
 def _images(folder: str | os.PathLike[str], errors: list[dict[str, str]]) -> list[str]:

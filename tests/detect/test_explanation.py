@@ -22,7 +22,7 @@ from gandetect.detect.reference import MEANINGS, References
 
 SETTINGS = {
     "forest": {"n_estimators": 20},
-    "boosted": {"max_iter": 40},
+    "boosted": {"n_estimators": 40},
     "kmeans": {"n_clusters": 4},
     "cnn": {"widths": (4, 8), "hidden": 16, "schedule": Schedule(3, 16)},
     "cnn-spectrum": {"widths": (4, 8, 8), "hidden": 16, "schedule": Schedule(3, 16)},
