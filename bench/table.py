@@ -1,7 +1,7 @@
-"""Writes the README's figures, and their plot, from the JSON files that measured them.
+"""Writes the documents' figures, and plots, from the JSON files that measured them.
 
 python bench/table.py           rewrite the blocks between <!-- figures:NAME --> markers
-python bench/table.py --check   exit 1 where the README says something else than the files
+python bench/table.py --check   exit 1 where a document says something else than the files
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
 DEMO = ROOT / "docs" / "img" / "screen.txt"
+RING = ROOT / "docs" / "experiments" / "ring.json"
+SPECTRAL = ROOT / "docs" / "experiments" / "spectral-training.json"
 EVALUATION = ROOT / "gandetect" / "models" / "upsampling-v2.evaluation.json"
 # Best first, so that a reader meets the strongest peer at the top.
 PEERS = (
@@ -459,57 +461,202 @@ def killing() -> str:
     return f"Killed with SIGKILL at random moments and run again. {'; '.join(parts)}."
 
 
+REDUCED = ("photographs reduced to 64 pixels", "the same, reduced first")
+
+
 def detection() -> str:
-    """Each generator in tiles of 128 pixels (faces: 64), against reals without JPEG's traces."""
+    """Each generator in tiles of 128 pixels (faces: 64)."""
     report = load(EVALUATION)
-    fair = ("photographs reduced to 64 pixels", "the same, reduced first")
     rows = []
     for split in ("test", "validation"):
-        own = [row for row in report["rows"] if row["split"] == split and row["reals"] in fair]
+        own = [row for row in report["rows"] if row["split"] == split]
         for name in dict.fromkeys(row["generator"] for row in own):
-            region = max(r["region"] for r in own if r["generator"] == name and r["region"] <= 128)
+            region = max(row["region"] for row in own if row["generator"] == name)
             cells = {
-                row["perturbation"]: row
+                (row["reals"] in REDUCED, row["perturbation"]): row
                 for row in own
                 if (row["generator"], row["region"]) == (name, region)
             }
-            aucs = [interval(cells[d]["auc"]) for d in ("none", "jpeg-90", "jpeg-75")]
-            rows.append([name, split, *aucs, interval(cells["none"]["tpr_at_0.05"])])
-    header = ["generator", "set", "AUC, lossless", "JPEG 90", "JPEG 75", "detected at 5 %"]
+            reduced = [interval(cells[True, d]["auc"]) for d in ("none", "jpeg-90", "jpeg-75")]
+            native, at = cells[False, "none"], cells[True, "none"]["at_threshold"]
+            found = f"{at['generated_flagged'][0]:.0%}"
+            rows.append([name, split, reduced[0], interval(native["auc"]), *reduced[1:], found])
+    header = [
+        "generator", "set", "AUC, lossless", "against JPEGs", "JPEG 90", "JPEG 75",
+        "called generated",
+    ]  # fmt: skip
     return rows_of(header, rows)
+
+
+def robustness() -> str:
+    """What perturbations do to photographs and to generated images."""
+    rows = [
+        [
+            line["perturbation"],
+            f"{line['mean_auc']:.2f}",
+            f"{line['worst_auc']:.2f} ({line['worst']})",
+            f"{line['mean_real_flagged']:.0%}",
+            f"{line['mean_generated_flagged']:.0%}",
+        ]
+        for line in load(EVALUATION)["robustness"]
+    ]
+    header = ["after", "mean AUC", "worst", "photographs called generated", "generated ones"]
+    return rows_of(header, rows)
+
+
+def shipped() -> str:
+    """What the shipped detector was to show, beside what it shows."""
+    report = load(EVALUATION)
+    columns = [
+        over(report["rows"], splits, reduced)
+        for reduced in (True, False)
+        for splits in (("test",), ("test", "validation"))
+    ]
+    rows = [
+        [what, aim, *(told.format(**one) for one in columns)]
+        for what, aim, told in (
+            ("AUC, lossless, mean", "0.97", "{none[auc]:.3f}"),
+            ("AUC, lossless, worst", "0.90", "{none[worst]:.3f} ({none[who]})"),
+            ("detected at 1 % false alarms of the set, mean", "0.70", "{none[tpr]:.2f}"),
+            ("AUC after JPEG 90, mean", "0.93", "{jpeg90[auc]:.3f}"),
+            ("AUC after JPEG 75, mean", "0.88", "{jpeg75[auc]:.3f}"),
+            ("accuracy at even odds, lossless", "", "{none[accuracy]:.1%}"),
+            ("after JPEG 90", "5 points less", "{jpeg90[accuracy]:.1%}"),
+            ("after JPEG 75", "5 points less", "{jpeg75[accuracy]:.1%}"),
+            ("called generated at the thresholds of `screen`", "", "{none[found]:.0%}"),
+            ("photographs called so", "at most 5 %", "{none[false]:.1%}"),
+            ("calibration error (ECE)", "0.03", "{none[ece]:.2f}"),
+        )
+    ]
+    header = [
+        "", "aim", "ten `test`", "all fourteen", "ten `test`, against JPEGs",
+        "all, against JPEGs",
+    ]  # fmt: skip
+    return rows_of(header, rows)
+
+
+def over(rows: list[dict[str, Any]], splits: tuple[str, ...], reduced: bool) -> dict[str, Any]:
+    """By delivery: means and the worst over the generators of `splits`, each in its largest
+    region."""
+    own = [row for row in rows if row["split"] in splits and (row["reals"] in REDUCED) == reduced]
+    largest = {row["generator"]: 0 for row in own}
+    for row in own:
+        largest[row["generator"]] = max(largest[row["generator"]], row["region"])
+    found = {}
+    for delivery in ("none", "jpeg-90", "jpeg-75"):
+        cells = [
+            row
+            for row in own
+            if row["region"] == largest[row["generator"]] and row["perturbation"] == delivery
+        ]
+        worst = min(cells, key=lambda row: row["auc"][0])
+        at = [row["at_threshold"] for row in cells]
+        found[delivery.replace("-", "")] = {
+            "auc": statistics.fmean(row["auc"][0] for row in cells),
+            "worst": worst["auc"][0],
+            "who": worst["generator"],
+            "tpr": statistics.fmean(row["tpr_at_0.01"][0] for row in cells),
+            "accuracy": statistics.fmean(row["balanced_accuracy"][0] for row in cells),
+            "ece": statistics.fmean(row["calibration_error"] for row in cells),
+            "found": statistics.fmean(one["generated_flagged"][0] for one in at),
+            "false": statistics.fmean(one["real_flagged"][0] for one in at),
+        }
+    return found
 
 
 def interval(values: list[float]) -> str:
     return "{:.2f} [{:.2f}, {:.2f}]".format(*values)
 
 
-# What makes each block, and the file that it is made of.
-FIGURES: dict[str, tuple[Callable[[], str], Path]] = {
-    "demo": (demo, DEMO),
-    "screening": (screening, RESULTS / "screen.json"),
-    "spectrum": (spectrum, RESULTS / "spectrum.json"),
-    "upsampling": (upsampling, RESULTS / "upsampling.json"),
-    "gans": (gans, RESULTS / "gans.json"),
-    "generators": (generators, RESULTS / "generators.json"),
-    "memory": (memory, RESULTS / "screen_memory.json"),
-    "killing": (killing, RESULTS / "killing.json"),
-    "detection": (detection, EVALUATION),
+def ring() -> str:
+    """How many of eight modes are reached, by loss and seed."""
+    report = load(RING)
+    rows = [
+        [
+            loss,
+            ", ".join(str(one["modes"]) for one in seeds),
+            ", ".join(f"{one['share_near_modes']:.0%}" for one in seeds),
+        ]
+        for loss, seeds in report["losses"].items()
+    ]
+    table = rows_of(["loss", "modes reached, by seed", "samples near a mode"], rows)
+    config = report["config"]
+    return (
+        f"{table}\n\nOf {report['modes']} modes; {config['steps']:,} iterations of "
+        f"{config['batch']} points; {told_machine(report)}."
+    )
+
+
+def spectral_training() -> str:
+    """What the spectral parts do to a DCGAN."""
+    report = load(SPECTRAL)
+    rows, changed = [], "{:+.3f} [{:+.3f}, {:+.3f}]"
+    for name, row in report["rows"].items():
+        change = report["compared"].get(name)
+        of, cloak = row["distances"], row["cloaking"]["held_out"]
+        rows.append(
+            [
+                "the training images" if name == "real" else name,
+                f"{row['spectral_l1']:.2f}",
+                "" if change is None else f"{-change['spectral_l1_lowered_by']:+.0%}",
+                f"{of['mmd']:.3f}",
+                "" if change is None else changed.format(*change["mmd_change"]),
+                f"{of['frechet']:.1f}",
+                interval(cloak),
+                "{:.4f} [{:.4f}, {:.4f}]".format(*row["detector_auc"]),
+            ]
+        )
+    header = [
+        "variant", "spectral L1", "change", "MMD", "change", "Fréchet", "CloakingScore, held out",
+        "detector's AUC",
+    ]  # fmt: skip
+    settings = report["settings"]
+    return (
+        f"{rows_of(header, rows)}\n\nDCGAN, {settings['config']['steps']:,} iterations, seed "
+        f"{settings['seed']}, {settings['trained_on']['number']:,} squares of "
+        f"{settings['trained_on']['sources']} photographs; {told_machine(report)}."
+    )
+
+
+def told_machine(report: dict[str, Any]) -> str:
+    machine = report["machine"]
+    minutes = report["seconds"] / 60
+    return f"{machine['cpu']}, {machine['threads']} thread(s), {minutes:.0f} minutes"
+
+
+# What makes each block, the file that it is made of, and the document that it stands in.
+FIGURES: dict[str, tuple[Callable[[], str], Path, str]] = {
+    "demo": (demo, DEMO, "README.md"),
+    "screening": (screening, RESULTS / "screen.json", "README.md"),
+    "spectrum": (spectrum, RESULTS / "spectrum.json", "README.md"),
+    "upsampling": (upsampling, RESULTS / "upsampling.json", "README.md"),
+    "gans": (gans, RESULTS / "gans.json", "README.md"),
+    "generators": (generators, RESULTS / "generators.json", "README.md"),
+    "memory": (memory, RESULTS / "screen_memory.json", "README.md"),
+    "killing": (killing, RESULTS / "killing.json", "README.md"),
+    "detection": (detection, EVALUATION, "README.md"),
+    "robustness": (robustness, EVALUATION, "README.md"),
+    "shipped": (shipped, EVALUATION, "docs/detector.md"),
+    "ring": (ring, RING, "docs/experiments/README.md"),
+    "spectral-training": (spectral_training, SPECTRAL, "docs/spectral-training.md"),
 }
 PLOTS = {"spectrum": draw_spectrum, "upsampling": draw_upsampling}
 
 
-def filled(text: str) -> str:
-    for name, (make, source) in FIGURES.items():
+def filled(document: str, text: str) -> str:
+    for name, (make, source, place) in FIGURES.items():
+        if place != document:
+            continue
         block = re.compile(f"(<!-- figures:{name} -->\n)(.*?)(<!-- /figures -->)", re.DOTALL)
         match = block.search(text)
         if not match:
-            raise SystemExit(f"README.md has no block for the figures {name!r}")
+            raise SystemExit(f"{document} has no block for the figures {name!r}")
         if source.exists():
             start, end = match.span(2)
             text = f"{text[:start]}{make()}\n{text[end:]}"
         elif match[2].strip():
             raise SystemExit(
-                f"README.md has figures {name!r} of a file that is not there: {source}"
+                f"{document} has figures {name!r} of a file that is not there: {source}"
             )
     return text
 
@@ -518,14 +665,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
     arguments = parser.parse_args()
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    new = filled(text)
+    for document in dict.fromkeys(place for _, _, place in FIGURES.values()):
+        path = ROOT / document
+        text = path.read_text(encoding="utf-8")
+        new = filled(document, text)
+        if arguments.check and new != text:
+            raise SystemExit(f"{document} and the measured files differ; run python bench/table.py")
+        path.write_text(new, encoding="utf-8")
     if arguments.check:
-        if new != text:
-            print("README.md and the measured files differ; run python bench/table.py")
-        return int(new != text)
-    readme.write_text(new, encoding="utf-8")
+        return 0
     for name, draw in PLOTS.items():
         if FIGURES[name][1].exists():
             draw(ROOT / "docs" / "img" / f"{name}.png")

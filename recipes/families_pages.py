@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Put the atlas of families into the documents.
 
-    gandetect experiment families --data data/photographs --out data/experiments/families
+    gandetect experiment families --data data/photographs --data data/held_out \\
+        --out data/experiments/families --precision bfloat16
     python recipes/families_pages.py data/experiments/families
 
 Copies results, report and figures to `docs/experiments/families/` and writes every table to

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from torch import Tensor
 from gandetect.gans import GenerativeModel, Trainer
 from gandetect.gans.gan import GANConfig
 from gandetect.gans.ring import MODES, Ring, modes_reached, share_near_modes
+from gandetect.ops.benchmark import device_name
 from gandetect.tensorfile import write_whole
 
 LOSSES = ("saturating", "nonsaturating", "least_squares")
@@ -70,6 +72,7 @@ def main() -> int:
     arguments = parser.parse_args()
     # One thread: the order of sums, and with it the last bit, must not depend on the machine.
     torch.set_num_threads(1)
+    begun = time.monotonic()
     losses: dict[str, list[dict[str, Any]]] = {}
     for loss in LOSSES:
         losses[loss] = []
@@ -84,6 +87,8 @@ def main() -> int:
         "samples": SAMPLES,
         "modes": MODES,
         "torch": torch.__version__,
+        "machine": {"cpu": device_name("cpu"), "threads": torch.get_num_threads()},
+        "seconds": round(time.monotonic() - begun),
         "losses": losses,
     }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)

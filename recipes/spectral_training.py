@@ -35,9 +35,11 @@ from gandetect.gans import PRESETS, Images, preset, sample, train
 from gandetect.gans.config import Config
 from gandetect.gans.data import patches
 from gandetect.gans.distances import Distances, baselines, distances, learned_something
+from gandetect.gans.logs import seconds_of
 from gandetect.gans.sampling import save_grid
 from gandetect.gans.training import as_input
 from gandetect.nn.spectral import spectral_l1
+from gandetect.ops.benchmark import device_name
 from gandetect.ops.reference import GREY_WEIGHTS
 from gandetect.tensorfile import write_whole
 
@@ -148,6 +150,7 @@ def trained_row(
     )
     return {
         "config": config.to_dict(),
+        "seconds": round(seconds_of(runs / name, config.steps) or 0),
         "learned": bool(learned),
         **measures(generated, measured_on, seed),
     }
@@ -223,6 +226,8 @@ def write(path: Path, settings: Mapping[str, Any], rows: Mapping[str, Any]) -> N
     document = {
         "settings": settings,
         "torch": torch.__version__,
+        "machine": {"cpu": device_name("cpu"), "threads": torch.get_num_threads()},
+        "seconds": round(sum(row.get("seconds", 0) for row in rows.values())),
         "rows": rows,
         "compared": compared(rows),
     }

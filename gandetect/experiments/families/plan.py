@@ -30,6 +30,7 @@ FAMILIES = (
     "cyclegan",
     "gaugan",
     "pixelcnn",
+    "pixelrnn",
 )
 EFFORTS = {
     "smoke": Effort(
