@@ -45,7 +45,7 @@ from gandetect.detect.calibration import (
     fit_platt,
     group_scores,
 )
-from gandetect.detect.delivery import LOSSLESS, calibration_harm, image_delivery
+from gandetect.detect.delivery import LOSSLESS, calibration_harm, compression_delivery
 from gandetect.detect.evaluation import audit_files, folder_items, score_items, tabulate
 from gandetect.detect.explanation import nearest_family
 from gandetect.detect.metrics import calibration_error
@@ -236,7 +236,7 @@ def name_given(model: Model, path: Path) -> str:
     data = path.read_bytes()
     luma = read_luma(data)
     tiles = cut_tiles(luma.as_uint8_range(), model.tile)
-    alike, _ = nearest_family(model, tiles, lossless=image_delivery(luma, data) == LOSSLESS)
+    alike, _ = nearest_family(model, tiles, lossless=compression_delivery(luma, data) == LOSSLESS)
     return UNKNOWN if alike is None else alike.family
 
 

@@ -20,7 +20,10 @@ show it where some samples were kept, third ones where all lie between the origi
 
 **Sharpness.** Neighboring differences of pixels agree in sign on a soft edge and disagree where
 sharpening made it overshoot: their autocorrelation. It tells softened pictures from others
-reliably, sharpened ones from pictures that were as crisp by nature only by tendency.
+reliably, sharpened ones from pictures that were as crisp by nature only by tendency. A photograph
+that was blurred or enlarged lacks the frequencies that up-sampling does not restore, as what smooth
+generators draw does: soft images are a class of their own, however they were compressed, and need
+soft photographs to certify a verdict.
 
 Big images are measured in a window at their center. Of codecs other than JPEG, and of JPEG under
 later processing, no more is seen than the lines of their blocks, if any.
@@ -44,8 +47,8 @@ BLOCK = 8
 WINDOW = 256
 MIN_SIDE = 32
 QUALITIES = np.arange(1, 101)
-LOSSLESS, LOSSY = "lossless", "JPEG low"
-DELIVERIES = (LOSSLESS, "JPEG high", "JPEG mid", LOSSY, "resampled")
+LOSSLESS, LOSSY, SOFT = "lossless", "JPEG low", "soft"
+DELIVERIES = (LOSSLESS, "JPEG high", "JPEG mid", LOSSY, SOFT)
 SIZES = ("512+", "256", "128", "64")
 
 # The luma table of the JPEG standard (annex K), quality 50, rows of growing vertical frequency.
@@ -171,27 +174,6 @@ def estimate_delivery(
     )
 
 
-def delivery_class(estimate: DeliveryEstimate) -> str:
-    """One of DELIVERIES. An enlarged image is "resampled", compressed or not; blocks of unknown
-    origin count as the hardest JPEG.
-
-    The layers that a detector looks for leave such lines too: of 76 simulated lossless pairs, 67
-    generated images and 2 real ones showed either. Thresholds by this class are fair to enlarged
-    photographs and miss most of the generated; those by `compression_class` the other way round.
-    """
-    if estimate.resampling is not None:
-        return "resampled"
-    if estimate.blocks and estimate.quality is None:
-        return LOSSY
-    return compression_class(estimate)
-
-
-def compression_class(estimate: DeliveryEstimate) -> str:
-    """One of DELIVERIES but "resampled", by the steps of JPEG alone, which no up-sampling
-    leaves."""
-    return quality_class(estimate.quality)
-
-
 def quality_class(quality: int | None) -> str:
     """The class of an image by its last JPEG `quality`, 1..100, or None for no trace of one."""
     if quality is None:
@@ -202,7 +184,7 @@ def quality_class(quality: int | None) -> str:
 
 
 def file_delivery(container: str | None, data: bytes) -> str:
-    """What a still image file says of its own compression; one of DELIVERIES but "resampled".
+    """What a still image file says of its own compression; one of DELIVERIES but SOFT.
 
     `container`: its format, as `Luma` names it. `data`: the file, or its beginning. A JPEG file is
     of the class of its table. Lossless formats are "lossless", whatever their pixels went through
@@ -218,7 +200,7 @@ def file_delivery(container: str | None, data: bytes) -> str:
 
 
 def pixel_delivery(plane: NDArray[Any]) -> str:
-    """The `compression_class` of the luma `plane` (H, W), 0..255, by its pixels alone.
+    """The class of the luma `plane` (H, W), 0..255, by the steps of JPEG in its pixels alone.
 
     Raises ValueError for less than 32 pixels a side.
     """
@@ -228,10 +210,22 @@ def pixel_delivery(plane: NDArray[Any]) -> str:
     return quality_class(None if found is None else found.quality)
 
 
-def image_delivery(luma: Luma, data: bytes) -> str:
-    """The class of an image by its file `data`, and where that is lossless by its pixels."""
+def compression_delivery(luma: Luma, data: bytes) -> str:
+    """How an image was compressed by its file `data`, and where that is lossless by its pixels."""
     delivery = file_delivery(luma.container, data)
     return pixel_delivery(luma.as_uint8_range().numpy()) if delivery == LOSSLESS else delivery
+
+
+def image_delivery(luma: Luma, data: bytes) -> str:
+    """The class of an image: SOFT, or else that of its compression."""
+    plane = luma.as_uint8_range().numpy()
+    return SOFT if is_soft(plane) else compression_delivery(luma, data)
+
+
+def is_soft(plane: NDArray[Any]) -> bool:
+    """Whether the luma `plane` (H, W), 0..255, is so soft that it may have been blurred or
+    enlarged."""
+    return sharpness(eight_bit_window(plane)) < _SOFT
 
 
 def size_class(side: int) -> str:

@@ -54,7 +54,7 @@ def evidence(
 ) -> Evidence:
     """Explain the verdict of `model` on the image of `squares` (N, S, S) in 0..255.
 
-    `lossless`: that no compression changed it, as `delivery.image_delivery` tells of a file.
+    `lossless`: that no compression changed it, as `delivery.compression_delivery` tells of a file.
     """
     alike, reason = nearest_family(model, squares, lossless=lossless)
     return Evidence(

@@ -32,6 +32,7 @@ from gandetect.detect.delivery import (
     LOSSY,
     calibration_class,
     image_delivery,
+    is_soft,
     pixel_delivery,
     quality_class,
     size_class,
@@ -251,7 +252,10 @@ def _add_pair(
 def _delivery_class(plane: Tensor, pair: Pair) -> str:
     """The class of one image of a pair. What was delivered without loss may show the compression of
     the photograph still, by which screening would judge it, too; other lossy codecs than JPEG count
-    as its hardest."""
+    as its hardest. "" where it is soft: how soft photographs are that were blurred or enlarged, the
+    simulation does not say."""
+    if is_soft(plane.numpy()):
+        return ""
     if pair.delivery.quality is not None:
         return quality_class(pair.delivery.quality)
     return LOSSY if pair.delivery.compressions else pixel_delivery(plane.numpy())
@@ -260,7 +264,7 @@ def _delivery_class(plane: Tensor, pair: Pair) -> str:
 def _class_of(pixels: Tensor, tile: int, delivery: str) -> str:
     """The class of an image that is cut into tiles of `tile` pixels, or as large as it is."""
     side = usable_side(pixels.shape[0], pixels.shape[1], tile, MIN_SIDE)
-    return calibration_class(delivery, size_class(side))
+    return calibration_class(delivery, size_class(side)) if delivery else ""
 
 
 def fit_model(

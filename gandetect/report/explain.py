@@ -33,8 +33,10 @@ from gandetect.detect.contributions import (
 from gandetect.detect.delivery import (
     LOSSLESS,
     MIN_SIDE,
+    SOFT,
     calibration_class,
-    image_delivery,
+    compression_delivery,
+    is_soft,
     size_class,
 )
 from gandetect.detect.explanation import Change, WhatIf, evidence
@@ -90,8 +92,8 @@ class InputOptions:
 @dataclass
 class Inputs:
     """What a decoder gave: `plane` (H, W) of brightness on 0..255, uint8 or float32, or None with
-    `candidates` to choose from: (frame number, squares (T, S, S)). `delivery`: of an image, how it
-    was compressed.
+    `candidates` to choose from: (frame number, squares (T, S, S)). `delivery`: the class of an image;
+    `lossless`: that no compression changed it.
     """
 
     media: str
@@ -100,6 +102,7 @@ class Inputs:
     time_s: float | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     delivery: str | None = None
+    lossless: bool = False
     candidates: list[tuple[int, NDArray[Any]]] = field(default_factory=list)
 
 
@@ -158,13 +161,17 @@ def _image_inputs(path: str, options: InputOptions) -> Inputs:
     plane = luma.as_uint8_range().contiguous().numpy()
     # Smaller ones are refused where they are cut.
     known = min(plane.shape) >= max(options.min_side, MIN_SIDE)
-    delivery = _delivery(path, luma) if known else None
-    return Inputs("image", plane, facts=facts, delivery=delivery)
+    inputs = Inputs("image", plane, facts=facts)
+    if known:
+        compression = _compression(path, luma)
+        inputs.delivery = SOFT if is_soft(plane) else compression
+        inputs.lossless = compression == LOSSLESS
+    return inputs
 
 
-def _delivery(path: str, luma: Luma) -> str:
+def _compression(path: str, luma: Luma) -> str:
     with open(path, "rb") as file:
-        return image_delivery(luma, file.read(_HEADER_BYTES))
+        return compression_delivery(luma, file.read(_HEADER_BYTES))
 
 
 def _video_inputs(path: str, options: InputOptions) -> Inputs:
@@ -534,7 +541,7 @@ def _explained(
     side = int(everything.shape[-1])
     own = calibration_class(inputs.delivery, size_class(side)) if inputs.delivery else ""
     thresholds = classes[own].thresholds if own in classes else limits
-    found = evidence(model, everything[used], thresholds, lossless=inputs.delivery == LOSSLESS)
+    found = evidence(model, everything[used], thresholds, lossless=inputs.lossless)
     references = References.from_model(model.arrays, model.card)
     chosen = set(used)
     return Explanation(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from gandetect.detect.delivery import LOSSLESS, calibration_class, file_delivery, size_class
+from gandetect.detect.delivery import calibration_class, file_delivery, size_class
 from gandetect.media import Luma, MediaError, VideoReader, read_luma
 from gandetect.media.sniff import HEAD_BYTES, sniff_bytes
 from gandetect.screen.regions import Cut, CutOptions, cut
@@ -183,7 +183,7 @@ def _image_frame(luma: Luma, data: bytes, options: CutOptions) -> DecodedFrame:
     if part.squares:
         delivery = file_delivery(luma.container, data)
         frame.delivery = calibration_class(delivery, size_class(len(part.squares[0])))
-        frame.luma = luma if delivery == LOSSLESS else None
+        frame.luma = luma
     return frame
 
 

@@ -26,7 +26,8 @@ borrows from those that suffered at least as much, or gives no verdict
 The verdict is `generated` above the upper threshold, `real` below the lower one, and inconclusive
 
 - between them (`between_thresholds`; `between_pooled_thresholds` where one of them is borrowed),
-- where the class of an image lacks the threshold that could decide (`uncertified_class`),
+- where the class of an image lacks the threshold that could decide (`uncertified_class`; `soft`
+  for images as soft as blurred or enlarged photographs),
 - where a video has fewer than MIN_FRAMES such frames (`few_frames`),
 - where no frame could be scored: `too_small`, `flat`, `interlaced`, ... (the most frequent reason).
 
@@ -58,6 +59,7 @@ from gandetect.detect.calibration import (
     p_values_among,
     smallest_certifiable_rate,
 )
+from gandetect.detect.delivery import SOFT
 from gandetect.screen.frames import DELIVERIES, Frames
 from gandetect.screen.shots import (
     effective_frames,
@@ -286,6 +288,6 @@ def _undecided(found: ClassThresholds | None) -> str:
     if found is None:
         return "between_thresholds"
     if not found.thresholds.certified:
-        return "uncertified_class"
+        return "soft" if found.name.startswith(SOFT) else "uncertified_class"
     own = found.real_from == found.generated_from == (found.name,)
     return "between_thresholds" if own else "between_pooled_thresholds"

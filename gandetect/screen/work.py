@@ -3,8 +3,9 @@
 The same function serves the processes of one machine and those of a cluster. It knows neither
 thresholds nor results.
 
-An image in a lossless file may have been a JPEG before. Its pixels are asked only where its score
-makes the answer matter (`Model.suspicious_from`), and so a window of each waits for the score.
+An image in a lossless file may have been a JPEG before, and any may be too soft to judge. Pixels
+are asked only where the score makes the answer matter (`Model.suspicious_from`), and so a window of
+each image waits for its score.
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gandetect.detect.delivery import (
+    LOSSLESS,
+    SOFT,
     calibration_class,
     eight_bit_window,
+    is_soft,
     pixel_delivery,
     size_class,
 )
@@ -79,9 +83,9 @@ class Worker:
         self._device = torch.device(settings.device)
         self._suspicious_from = float(getattr(settings.model, "suspicious_from", math.inf))
         self._scored = Scored()
-        # Of lossless images whose score is not there yet, by position: the side of their squares
-        # and the pixels that may tell their delivery.
-        self._windows: dict[int, tuple[int, NDArray[np.uint8]]] = {}
+        # Of images whose score is not there yet, by position: the side of their squares, the pixels
+        # that may tell their delivery, and what their file says of it.
+        self._windows: dict[int, tuple[int, NDArray[np.uint8], str]] = {}
         self._batcher: Batcher[int] = Batcher(self._logits, settings.batch_size, BATCH_BYTES)
 
     def __call__(self, chunk: Chunk[Source], beat: Beat) -> Scored:
@@ -133,7 +137,7 @@ class Worker:
             side = len(frame.cut.squares[0])
             # A copy, or all of the picture would stay in memory until then.
             window = eight_bit_window(frame.luma.as_uint8_range().numpy()).copy()
-            self._windows[position] = side, window
+            self._windows[position] = side, window, frame.delivery or ""
         if frame.cut.squares:
             self._accept(self._batcher.add(position, frame.cut.squares))
 
@@ -141,10 +145,17 @@ class Worker:
         frames = self._scored.frames
         for position, n_tiles, logit in scored:
             frames.set_score(position, n_tiles, logit)
-            side, window = self._windows.pop(position, (0, None))
-            if window is not None and logit > self._suspicious_from:
-                delivery = calibration_class(pixel_delivery(window), size_class(side))
-                frames.set_delivery(position, delivery)
+            waiting = self._windows.pop(position, None)
+            if waiting is not None and logit > self._suspicious_from:
+                frames.set_delivery(position, self._looked_into(*waiting))
+
+    def _looked_into(self, side: int, window: NDArray[np.uint8], known: str) -> str:
+        """The class of an image by its pixels, where `known` is that by its file."""
+        size = size_class(side)
+        if is_soft(window):
+            return calibration_class(SOFT, size)
+        is_lossless = known == calibration_class(LOSSLESS, size)
+        return calibration_class(pixel_delivery(window), size) if is_lossless else known
 
     def _logits(self, squares: Tensor) -> Tensor:
         return self._model.logits(squares.to(self._device))
