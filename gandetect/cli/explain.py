@@ -233,8 +233,8 @@ def _print(explanation: Explanation) -> None:
     head.append(f", p(generated) {explanation.p_generated:.2f}")
     console.print(head)
     for line in (
-        f"score {explanation.logit:+.2f}; generated above {limits.generated:.2f}, real below "
-        f"{limits.real:.2f} (false alarms at most {limits.fpr:.3g})",
+        f"score {explanation.logit:+.2f}; {explanation.limits_in_words} "
+        f"(false alarms at most {limits.fpr:.3g})",
         f"{explanation.n_used} tiles of {explanation.side} pixels, by {explanation.model['name']}",
         *_outside(explanation),
     ):

@@ -18,10 +18,11 @@ from torch import Tensor
 
 from gandetect.detect.audit import Audit, audit, describe
 from gandetect.detect.calibration import ClassThresholds, Thresholds
-from gandetect.detect.delivery import calibration_class, image_delivery, size_class
+from gandetect.detect.delivery import calibration_class, compression_delivery, size_class
 from gandetect.detect.metrics import REPLICATES, curves, summarize
 from gandetect.detect.model import Model
 from gandetect.detect.perturbations import ORIGINAL, Perturbation, named
+from gandetect.detect.softness import judged_delivery
 from gandetect.detect.tiles import cut_tiles, largest_even_square
 from gandetect.detect.training import Progress, image_files, source_of
 from gandetect.media import MediaError, read_luma
@@ -247,7 +248,10 @@ def _scored(
                 cells[region, one.name] = _judged(delivered, region or side, model)
         sides = {cell: cell[0] or side for cell in cells if cell[1] == one.name}
         if sides and model.class_scores:
-            delivery = image_delivery(luma, data) if one is ORIGINAL else one.delivery_of(delivered)
+            known = (
+                compression_delivery(luma, data) if one is ORIGINAL else one.delivery_of(delivered)
+            )
+            delivery = judged_delivery(model, delivered.numpy(), known)
             for cell, length in sides.items():
                 classes[cell] = calibration_class(delivery, size_class(length))
     return Scored(item, cells, describe(data, pixels), classes)

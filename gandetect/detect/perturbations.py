@@ -21,7 +21,7 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
-from gandetect.detect.delivery import LOSSY, SOFT, is_soft, pixel_delivery, quality_class
+from gandetect.detect.delivery import LOSSY, pixel_delivery, quality_class
 from gandetect.detect.simulate import compress
 
 JPEG_QUALITIES = (95, 90, 85, 75, 50, 30)
@@ -46,9 +46,7 @@ class Perturbation:
     delivery: str | None = None
 
     def delivery_of(self, plane: Tensor) -> str:
-        """The class of the changed `plane` (H, W) uint8, one of `delivery.DELIVERIES`."""
-        if is_soft(plane.numpy()):
-            return SOFT
+        """How the changed `plane` (H, W) uint8 was compressed, one of `delivery.DELIVERIES`."""
         return self.delivery or pixel_delivery(plane.numpy())
 
 

@@ -8,6 +8,7 @@ matplotlib; the pictures and the page are in `gandetect.report.explain_show`.
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import stat
 from collections.abc import Mapping, Sequence
@@ -36,13 +37,13 @@ from gandetect.detect.delivery import (
     SOFT,
     calibration_class,
     compression_delivery,
-    is_soft,
     size_class,
 )
 from gandetect.detect.explanation import Change, WhatIf, evidence
 from gandetect.detect.features import FeatureSpec
 from gandetect.detect.maps import has_maps, maps
 from gandetect.detect.reference import MEANINGS, Likeness, References
+from gandetect.detect.softness import judged_delivery
 from gandetect.detect.tiles import MAX_TILES, usable_side
 from gandetect.media import Luma, MediaError, VideoReader, read_luma, sniff
 from gandetect.report.explain_words import (
@@ -92,8 +93,8 @@ class InputOptions:
 @dataclass
 class Inputs:
     """What a decoder gave: `plane` (H, W) of brightness on 0..255, uint8 or float32, or None with
-    `candidates` to choose from: (frame number, squares (T, S, S)). `delivery`: the class of an image;
-    `lossless`: that no compression changed it.
+    `candidates` to choose from: (frame number, squares (T, S, S)). `delivery`: of an image, how it
+    was compressed.
     """
 
     media: str
@@ -102,7 +103,6 @@ class Inputs:
     time_s: float | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     delivery: str | None = None
-    lossless: bool = False
     candidates: list[tuple[int, NDArray[Any]]] = field(default_factory=list)
 
 
@@ -161,12 +161,8 @@ def _image_inputs(path: str, options: InputOptions) -> Inputs:
     plane = luma.as_uint8_range().contiguous().numpy()
     # Smaller ones are refused where they are cut.
     known = min(plane.shape) >= max(options.min_side, MIN_SIDE)
-    inputs = Inputs("image", plane, facts=facts)
-    if known:
-        compression = _compression(path, luma)
-        inputs.delivery = SOFT if is_soft(plane) else compression
-        inputs.lossless = compression == LOSSLESS
-    return inputs
+    delivery = _compression(path, luma) if known else None
+    return Inputs("image", plane, facts=facts, delivery=delivery)
 
 
 def _compression(path: str, luma: Luma) -> str:
@@ -361,6 +357,14 @@ class Explanation:
             for (projection, stretch), bands in totals.items()
         ]
 
+    @property
+    def limits_in_words(self) -> str:
+        """Where the verdict turns."""
+        sides = (("generated above", "generated"), ("real below", "real"))
+        values = [(words, getattr(self.thresholds, name)) for words, name in sides]
+        told = [f"{words} {value:.2f}" for words, value in values if math.isfinite(value)]
+        return ", ".join(told) or "no score decides on images of its class"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; docs/explaining.md says what each means."""
         alike = None
@@ -380,7 +384,7 @@ class Explanation:
             "verdict": self.verdict,
             "logit": self.logit,
             "p_generated": self.p_generated,
-            "thresholds": asdict(self.thresholds),
+            "thresholds": _finite(asdict(self.thresholds)),
             "tiles": {
                 "side": self.side,
                 "used": self.n_used,
@@ -539,9 +543,10 @@ def _explained(
     logits = model.logits(everything)
     logit = float(logits[used].double().mean())
     side = int(everything.shape[-1])
-    own = calibration_class(inputs.delivery, size_class(side)) if inputs.delivery else ""
+    judged = judged_delivery(model, inputs.plane, inputs.delivery) if inputs.delivery else None
+    own = calibration_class(judged, size_class(side)) if judged else ""
     thresholds = classes[own].thresholds if own in classes else limits
-    found = evidence(model, everything[used], thresholds, lossless=inputs.lossless)
+    found = evidence(model, everything[used], thresholds, lossless=inputs.delivery == LOSSLESS)
     references = References.from_model(model.arrays, model.card)
     chosen = set(used)
     return Explanation(
@@ -568,7 +573,7 @@ def _explained(
         no_likeness=found.no_likeness,
         worth=_worth(model) if found.likeness else None,
         caveats=[
-            *_caveats(model, inputs, n_frames, side, len(used)),
+            *_caveats(model, inputs, n_frames, side, len(used), judged == SOFT),
             *_breakdown_caveats(found.breakdown),
             *([found.no_likeness] if found.no_likeness else []),
             *(_worth_caveats(model, found.likeness) if found.likeness else []),
@@ -699,14 +704,23 @@ def _bands(
     ]
 
 
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    """With None for a threshold that no score crosses: JSON has no infinity."""
+    return {
+        name: None if isinstance(value, float) and math.isinf(value) else value
+        for name, value in values.items()
+    }
+
+
 def _caveats(
     model: Model,
     inputs: Inputs,
     n_frames: int,
     side: int,
     n_used: int,
+    is_soft: bool,
 ) -> list[str]:
-    """What to bear in mind with this very picture."""
+    """What to bear in mind with this very picture; `is_soft`: it is judged as a soft one."""
     caveats = []
     if inputs.media == "video":
         caveats.append(
@@ -720,6 +734,12 @@ def _caveats(
         )
     if inputs.facts.get("pictures", 1) > 1:
         caveats.append(f"The first of the {inputs.facts['pictures']} pictures of this file.")
+    if is_soft:
+        caveats.append(
+            "As soft as a photograph that was blurred or enlarged, which lacks the same "
+            "frequencies as what smooth generators draw, and nothing names an up-sampler: without "
+            "soft photographs among those that the thresholds rest on it is called neither."
+        )
     if side < model.tile:
         caveats.append(
             f"Smaller than the tiles of {model.tile} pixels that the model prefers: judged by one "

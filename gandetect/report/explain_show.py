@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import textwrap
 import warnings
@@ -189,9 +190,11 @@ def _draw_picture(ax: Axes, explanation: Explanation) -> None:
 def _tile_norm(explanation: Explanation) -> Normalize:
     """Neutral half-way between the thresholds; full color at least three units from it."""
     limits = explanation.thresholds
-    middle = (limits.generated + limits.real) / 2
+    middle, half = (limits.generated + limits.real) / 2, (limits.generated - limits.real) / 2
+    if not math.isfinite(half):
+        middle, half = 0.0, 0.0
     farthest = max(abs(tile.logit - middle) for tile in explanation.tiles)
-    reach = max(3.0, farthest, (limits.generated - limits.real) / 2)
+    reach = max(3.0, farthest, half)
     return Normalize(middle - reach, middle + reach)
 
 
@@ -231,8 +234,8 @@ def _draw_summary(figure: Any, explanation: Explanation) -> None:
         _draw_likeness(bars.subplots(), explanation)
     limits = explanation.thresholds
     lines = [
-        f"score {explanation.logit:.2f} (logit): generated above {limits.generated:.2f}, real "
-        f"below {limits.real:.2f}; at most {100 * limits.fpr:.3g} % false alarms"
+        f"score {explanation.logit:.2f} (logit): {explanation.limits_in_words}; at most "
+        f"{100 * limits.fpr:.3g} % false alarms"
         + (", certified" if limits.certified else ", not certified"),
         *_outside_lines(explanation),
         *_likeness_lines(explanation),

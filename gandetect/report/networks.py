@@ -24,9 +24,10 @@ from torch import Tensor
 from gandetect.detect import Model, Thresholds, cut_tiles, scorers
 from gandetect.detect.calibration import ClassThresholds
 from gandetect.detect.contributions import network_of, parts_of
-from gandetect.detect.delivery import calibration_class, image_delivery, size_class
+from gandetect.detect.delivery import calibration_class, compression_delivery, size_class
 from gandetect.detect.networks import PixelNetwork
 from gandetect.detect.planes import cut_to_side
+from gandetect.detect.softness import judged_delivery
 from gandetect.media import MediaError, read_luma, sniff
 from gandetect.screen.sources import Source, Unreadable, find_files
 from gandetect.screen.verdict import image_thresholds
@@ -229,7 +230,7 @@ def _judged(
         try:
             tiles = _tiles(model, path)
             logit = float(model.logits(tiles).double().mean())
-            thresholds = _thresholds(path, tiles.shape[-1], limits)
+            thresholds = _thresholds(model, path, tiles.shape[-1], limits)
         except (MediaError, ValueError, OSError) as error:
             reason = getattr(error, "reason", "unreadable")
             errors.append({"path": path, "reason": reason, "detail": str(error)})
@@ -248,13 +249,15 @@ def _limits(model: Model, fpr: float) -> Limits:
         return model.thresholds(fpr, certify=False), {}
 
 
-def _thresholds(path: str, side: int, limits: Limits) -> Thresholds:
+def _thresholds(model: Model, path: str, side: int, limits: Limits) -> Thresholds:
     """Those of the class of the image, as `gandetect screen` judges it."""
     known, classes = limits
     if not classes:
         return known
     data = Path(path).read_bytes()
-    own = calibration_class(image_delivery(read_luma(data), data), size_class(side))
+    luma = read_luma(data)
+    plane, compression = luma.as_uint8_range().numpy(), compression_delivery(luma, data)
+    own = calibration_class(judged_delivery(model, plane, compression), size_class(side))
     return classes[own].thresholds if own in classes else known
 
 

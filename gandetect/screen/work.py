@@ -22,13 +22,14 @@ from torch import Tensor
 
 from gandetect.detect.delivery import (
     LOSSLESS,
+    LOSSY,
     SOFT,
     calibration_class,
     eight_bit_window,
-    is_soft,
     pixel_delivery,
     size_class,
 )
+from gandetect.detect.softness import judged_delivery
 from gandetect.media.quiet import quiet_decoders
 from gandetect.screen.batches import Batcher
 from gandetect.screen.decode import DecodedFrame, FileEnd, Sampling, decode_file
@@ -152,10 +153,11 @@ class Worker:
     def _looked_into(self, side: int, window: NDArray[np.uint8], known: str) -> str:
         """The class of an image by its pixels, where `known` is that by its file."""
         size = size_class(side)
-        if is_soft(window):
-            return calibration_class(SOFT, size)
         is_lossless = known == calibration_class(LOSSLESS, size)
-        return calibration_class(pixel_delivery(window), size) if is_lossless else known
+        compression = pixel_delivery(window) if is_lossless else LOSSY
+        if judged_delivery(self._settings.model, window, compression) == SOFT:
+            return calibration_class(SOFT, size)
+        return calibration_class(compression, size) if is_lossless else known
 
     def _logits(self, squares: Tensor) -> Tensor:
         return self._model.logits(squares.to(self._device))

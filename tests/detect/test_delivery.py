@@ -15,12 +15,11 @@ from skimage import data
 from gandetect.detect.delivery import (
     DELIVERIES,
     SIZES,
-    DeliveryEstimate,
     block_coefficients,
     calibration_class,
     calibration_harm,
-    delivery_class,
     estimate_delivery,
+    is_soft,
     quantization_table,
     size_class,
     table_quality,
@@ -221,22 +220,22 @@ def test_a_flat_image_tells_nothing():
     assert (found.quality, found.resampling, found.sharpness) == (None, None, 0.0)
 
 
-@pytest.mark.parametrize(
-    ("quality", "blocks", "resampling", "wanted"),
-    [
-        (None, False, None, "lossless"),
-        (None, True, None, "JPEG low"),
-        (85, False, None, "JPEG high"),
-        (84, False, None, "JPEG mid"),
-        (65, False, None, "JPEG mid"),
-        (64, False, None, "JPEG low"),
-        (64, False, 1.5, "resampled"),
-        (None, False, 2.0, "resampled"),
-    ],
-)
-def test_delivery_classes(quality, blocks, resampling, wanted):
-    estimate = DeliveryEstimate(quality, True, None, 0.0, blocks, resampling, 1.0, 0.0, "256")
-    assert delivery_class(estimate) == wanted
+def test_what_was_blurred_or_enlarged_is_soft_and_photographs_are_not(photographs):
+    def soft(change):
+        return np.mean([is_soft(change(one)) for one in photographs])
+
+    assert soft(lambda one: one) <= 0.1
+    assert soft(lambda one: ndimage.gaussian_filter(one, 1.0)) >= 0.9
+    assert soft(lambda one: ndimage.gaussian_filter(one, 2.0)) == 1
+    assert soft(lambda one: enlarged(center(one, 128), 2.0)) >= 0.8
+    # Compression does not hide it.
+    assert soft(lambda one: compressed(ndimage.gaussian_filter(one, 1.0), 75)[0]) >= 0.9
+
+
+def test_any_type_of_plane_is_as_soft():
+    noise = np.random.default_rng(0).integers(0, 256, (128, 128))
+    assert not is_soft(noise.astype(np.float32))
+    assert is_soft(ndimage.gaussian_filter(noise.astype(np.float32), 2.0))
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,7 @@ def test_a_cell_knows_its_class(linear_model, tmp_path):
         "hard": "JPEG low 64",
         "crf-35": "JPEG low 64",
         "resize-0.75": "lossless 64",
-        "q50+blur2": "JPEG low 64",
+        "q50+blur2": "soft 64",
     }
     assert one.classes[128, "none"] == one.classes[None, "none"] == "lossless 128"
 

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 from skimage import data
 
 from gandetect.detect.delivery import (
+    compression_delivery,
     file_delivery,
     image_delivery,
     pixel_delivery,
@@ -81,6 +83,15 @@ def test_the_pixels_of_a_lossless_file_tell_an_earlier_jpeg(quality: int) -> Non
     file = saved(decoded(saved(photograph(), "JPEG", quality=quality)), "PNG")
     assert file_delivery("png", file) == "lossless"
     assert image_delivery(read_luma(file), file) == quality_class(quality)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_soft_image_is_of_a_class_of_its_own(kind: str) -> None:
+    blurred = ndimage.gaussian_filter(photograph(), (1.5, 1.5, 0))
+    file = saved(blurred, kind)
+    luma = read_luma(file)
+    assert image_delivery(luma, file) == "soft"
+    assert compression_delivery(luma, file) != "soft"
 
 
 def test_a_lossless_file_of_an_untouched_photograph_is_lossless() -> None:

@@ -126,10 +126,13 @@ def test_fit_sorts_files_into_their_classes(
         load_folder(dataset, tmp_path / name, label, FeatureSpec(), 128)
     fit = fit_model(dataset, FeatureSpec(), name="mixed", tile=128, allow_leak=True)
     counts = {"lossless 64": 5, "JPEG mid 64": 5, "JPEG low 64": 6}
-    assert {name: len(s.real) for name, s in fit.model.class_scores.items()} == counts
-    assert {name: len(s.generated) for name, s in fit.model.class_scores.items()} == counts
+    found = fit.model.class_scores
+    # Some of the generated images are soft, which is a class of its own.
+    assert {name: len(s.real) for name, s in found.items()} == counts | {"soft 64": 0}
+    assert len(found["soft 64"].generated) > 0
+    assert sum(len(s.generated) for s in found.values()) == 16
     described = fit.model.card["calibration_classes"]
-    assert {name: one["real"] for name, one in described.items()} == counts
+    assert {name: one["real"] for name, one in described.items()} == counts | {"soft 64": 0}
     assert described["JPEG low 64"]["smallest_certifiable_rate"] == pytest.approx(
         1 - 0.05 ** (1 / 6)
     )

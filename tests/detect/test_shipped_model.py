@@ -6,9 +6,13 @@ from importlib import resources
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image, ImageFilter
 
 from gandetect.detect import SHIPPED, cut_tiles, load_shipped
 from gandetect.detect.simulate import upsampled
+from gandetect.screen import screen
+from gandetect.screen.store import iter_rows
 
 FILES = resources.files("gandetect.models")
 
@@ -55,6 +59,31 @@ def test_it_certifies_five_percent_and_says_what_it_cannot(model):
     assert thresholds.n_real >= 59
     with pytest.raises(ValueError, match="certify no less than"):
         model.thresholds(0.001)
+
+
+def test_photographs_that_were_blurred_or_enlarged_are_not_called_generated(
+    photographs, model, tmp_path
+):
+    """They score as high as what smooth generators draw: it is their softness that keeps them."""
+    scores = []
+    for number, photograph in enumerate(photographs):
+        picture = Image.fromarray(photograph().numpy().astype(np.uint8)[:256, :256])
+        forms = {
+            "blurred": picture.filter(ImageFilter.GaussianBlur(1.5)),
+            "enlarged": picture.resize((512, 512), Image.Resampling.BICUBIC),
+        }
+        for name, form in forms.items():
+            form.save(tmp_path / f"{name}{number}.png")
+            form.save(tmp_path / f"{name}{number}.jpg", quality=85)
+            scores.append(
+                float(model.logits(cut_tiles(torch.from_numpy(np.array(form)), model.tile)).mean())
+            )
+    summary = screen([tmp_path], model=model, db=tmp_path / "run.sqlite", workers=0)
+    rows = list(iter_rows(summary.db, summary.run, "file"))
+    assert len(rows) == 4 * len(photographs)
+    assert {row["verdict"] for row in rows} <= {"inconclusive", "real"}
+    limit = model.class_thresholds(0.05)["lossless 128"].thresholds.generated
+    assert sum(score > limit for score in scores) >= len(photographs)
 
 
 def test_pixel_shuffle_scores_above_the_photograph(model, photographs):

@@ -74,10 +74,22 @@ def bright() -> Model:
 
 
 def picture(logit: int, seed: int = 0) -> Image.Image:
-    """A picture that Bright scores as `logit`."""
-    rough = noise(128, 128, seed)[:, :, 1].astype(float)
-    grey = (rough - rough.mean()) / 8 + 128 + 8 * logit
+    """A picture that Bright scores as `logit`; too crisp to be a class of its own."""
+    rough = np.random.default_rng(seed).integers(-40, 41, (128, 128)).astype(float)
+    grey = (rough - rough.mean()) / 2 + 128 + 8 * logit
     return Image.fromarray(grey.round().clip(0, 255).astype(np.uint8))
+
+
+def soft_picture(logit: int) -> Image.Image:
+    """The same, as soft as a blurred photograph."""
+    smooth = noise(128, 128)[:, :, 1].astype(float)
+    grey = (smooth - smooth.mean()) / 8 + 128 + 8 * logit
+    return Image.fromarray(grey.round().clip(0, 255).astype(np.uint8))
+
+
+def crisp(height: int, width: int) -> np.ndarray:
+    """Noise without the smoothness that would make it a class of its own."""
+    return np.random.default_rng(0).integers(0, 256, (height, width), dtype=np.uint8)
 
 
 def as_jpeg(image: Image.Image, quality: int) -> Image.Image:
@@ -128,6 +140,30 @@ def test_a_suspicious_png_that_hides_a_jpeg_is_judged_as_one(bright: Model, tmp_
     }
 
 
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_a_soft_image_is_called_nothing(suffix: str, bright: Model, tmp_path: Path) -> None:
+    """However high it scores: a blurred photograph lacks what a smooth generator does not draw."""
+    picture(4).save(tmp_path / f"crisp.{suffix}", quality=60)
+    soft_picture(4).save(tmp_path / f"soft.{suffix}", quality=60)
+    rows = by_name(screened(tmp_path, bright))
+    soft, other = rows[f"soft.{suffix}"], rows[f"crisp.{suffix}"]
+    assert soft["logit"] == other["logit"] == 4
+    assert (soft["delivery"], soft["verdict"], soft["reason"]) == (
+        "soft 64", "inconclusive", "soft",
+    )  # fmt: skip
+    assert other["verdict"] == "generated"
+
+
+def test_soft_images_certify_a_verdict_on_soft_images(tmp_path: Path) -> None:
+    model = model_of(scores({"lossless 64": -4.0, "soft 64": 2.0}))
+    for name, logit in (("high", 4), ("between", 2)):
+        soft_picture(logit).save(tmp_path / f"{name}.png")
+    rows = by_name(screened(tmp_path, model))
+    assert {row["delivery"] for row in rows.values()} == {"soft 64"}
+    assert rows["high.png"]["verdict"] == "generated"
+    assert rows["between.png"]["reason"] == "between_thresholds"
+
+
 def test_a_png_that_is_not_suspicious_is_not_looked_into(bright: Model, tmp_path: Path) -> None:
     assert -5 < bright.suspicious_from <= -4
     as_jpeg(picture(-6), 60).save(tmp_path / "hidden.png")
@@ -155,8 +191,8 @@ def test_windows_wait_for_their_own_score(
 
 def test_the_size_is_that_of_the_squares_that_were_scored(tmp_path: Path) -> None:
     model = model_of(scores({"lossless 128": -4.0}))
-    Image.fromarray(noise(300, 200)).save(tmp_path / "large.png")
-    Image.fromarray(noise(40, 200)).save(tmp_path / "small.png")
+    Image.fromarray(crisp(300, 200)).save(tmp_path / "large.png")
+    Image.fromarray(crisp(40, 200)).save(tmp_path / "small.png")
     tiles = by_name(screened(tmp_path, model))
     assert {row["delivery"] for row in tiles.values()} == {"lossless 64"}
     frames = by_name(screened(tmp_path, model, tmp_path / "f.sqlite", region="frame"), "frame")
@@ -360,7 +396,7 @@ def test_a_run_records_the_thresholds_of_its_classes(bright: Model, tmp_path: Pa
         recorded["lossless 64"]["threshold_generated"] == found["lossless 64"].thresholds.generated
     )
     assert recorded["lossless 64"]["n_own"] == 200
-    assert recorded["resampled 64"] == {
+    assert recorded["soft 64"] == {
         "n_real": 0, "n_generated": 0, "n_own": 0, "smallest_fpr": 1.0, "basis": "none",
         "threshold_generated": None, "threshold_real": None,
     }  # fmt: skip
