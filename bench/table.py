@@ -619,7 +619,9 @@ def spectral_training() -> str:
 
 
 def told_machine(report: dict[str, Any]) -> str:
-    machine = report["machine"]
+    machine = report.get("machine")
+    if machine is None:
+        return f"torch {report['torch']}, on a machine that was not written down"
     minutes = report["seconds"] / 60
     return f"{machine['cpu']}, {machine['threads']} thread(s), {minutes:.0f} minutes"
 
