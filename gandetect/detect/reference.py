@@ -9,7 +9,8 @@ compared by the Gaussian discriminant of equal priors,
 
 with s = 0 for the hypothesis that nothing was up-sampled, and C the covariance of images within one
 class. The softmax of the scores are the shares. Compression buries the phases, so all but the band
-is of images without it, and only such are compared. Nothing here changes a logit or a verdict.
+is of images without it, and only such are compared. Nothing here changes a logit; whether a soft
+image is judged at all depends on its name (`softness`).
 """
 
 from __future__ import annotations
