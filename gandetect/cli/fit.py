@@ -271,7 +271,9 @@ def _finding(found: dict[str, Any]) -> str:
     """What a map showed of one kind of edit, in words."""
     parts = [f"{found['images']} images"]
     if "auc" in found:
-        parts.append(f"AUC {_interval(found['auc'])}, mean IoU {found['iou']:.3f}")
+        parts.append(f"AUC {_interval(found['auc'])}")
+    if "iou" in found:
+        parts.append(f"mean IoU {found['iou']:.3f}")
     if "marked" in found:
         parts.append(f"{found['marked']:.1%} of the pixels marked")
     if "end_point_error" in found:

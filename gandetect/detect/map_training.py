@@ -132,18 +132,18 @@ def fit_maps(
     network = _TRAINERS[kind](
         [source.load for source in taught], side=tile, seed=seed, steps=steps, progress=progress
     )
-    questions = list(_asked(kind, kept, tile, seed, progress))
-    tiles = torch.stack([question.image for question in questions])
+    asked = list(questions(kind, kept, tile, seed=seed, progress=progress))
+    tiles = torch.stack([question.image for question in asked])
     described = {"name": kind, "settings": network.settings}
     fitted = Fitted(scorers.NETWORK, dict(network.state_dict()), described)
     scores = fitted.logits(tiles)
     lessons = {
         "taught": {**_LESSONS[kind], "examples": steps.count * steps.batch},
-        "found": _FINDINGS[kind](questions, scores, network_maps(network, tiles)),
+        "found": findings(kind, asked, scores, network_maps(network, tiles)),
     }
     details = {"simulated": True, "network": described, "maps": lessons}
     parts = ModelParts(name, kind, scorers.NETWORK, PlaneSpec("pixels", tile), fitted.arrays)
-    training, judged = _as_training(taught, tile), _as_dataset(questions, kept, tile)
+    training, judged = _as_training(taught, tile), _as_dataset(asked, kept, tile)
     return calibrated(
         parts, training, scores, tile, seed, None, asdict(steps), details, judged=judged
     )
@@ -165,11 +165,18 @@ def split_sources(photographs: Sequence[Source], seed: int) -> tuple[list[Source
     )
 
 
-def _asked(
-    kind: str, kept: Sequence[Source], tile: int, seed: int, progress: Progress | None
+def questions(
+    kind: str,
+    kept: Sequence[Source],
+    tile: int,
+    *,
+    seed: int = 0,
+    number: int | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[Question]:
-    """About `JUDGED` questions on the photographs `kept`; flat ones are left out as in scoring."""
-    count = math.ceil(JUDGED / len(kept))
+    """About `number` (`JUDGED`) edits or warps of the photographs `kept`, flat ones left out as in
+    scoring."""
+    count = math.ceil((number or JUDGED) / len(kept))
     groups = _groups(kept, _TOGETHER[kind])
     for number, group in enumerate(groups):
         if progress:
@@ -230,45 +237,56 @@ def _delivery(quality: int | None) -> str:
     return "lossless" if quality is None else "JPEG"
 
 
+def findings(
+    kind: str, asked: Sequence[Question], scores: NDArray[np.float64], found: Tensor
+) -> dict[str, Any]:
+    """How well a model of `kind` answered the questions `asked`, by its `scores` of the images and
+    the maps that it `found`.
+
+    Of masks, by kind of edit: AUC against photographs, and the mean intersection over union of the
+    mask at 0.5; of photographs the share of the pixels that were marked. Of warped and untouched
+    images: mean end-point error in pixels, and that of no flow; of the warped ones AUC against the
+    others.
+    """
+    return _FINDINGS[kind](asked, scores, found)
+
+
 def _mask_findings(
     questions: Sequence[Question], scores: NDArray[np.float64], found: Tensor
 ) -> dict[str, Any]:
-    """By kind of edit: AUC against photographs and mean intersection over union of the mask at 0.5;
-    of photographs the share of the pixels that were marked."""
     masks = torch.stack([question.truth for question in questions])
     marked = found > 0.5
     overlap = (marked & masks).sum(dim=(1, 2)) / (marked | masks).sum(dim=(1, 2)).clamp(min=1)
-    findings: dict[str, Any] = {}
+    told: dict[str, Any] = {}
     for kind in edits.KINDS:
         chosen = _of_kind(questions, kind)
         if not chosen.any():
             continue
-        findings[kind] = {"images": int(chosen.sum())}
+        told[kind] = {"images": int(chosen.sum())}
         if kind == "photograph":
-            findings[kind]["marked"] = float(marked[chosen].float().mean())
+            told[kind]["marked"] = float(marked[chosen].float().mean())
         else:
-            findings[kind]["auc"] = _auc(
-                questions, scores, chosen | _of_kind(questions, "photograph")
-            )
-            findings[kind]["iou"] = float(overlap[chosen].mean())
-    return findings
+            told[kind]["auc"] = _auc(questions, scores, chosen | _of_kind(questions, "photograph"))
+            told[kind]["iou"] = float(overlap[chosen].mean())
+    return told
 
 
 def _warp_findings(
     questions: Sequence[Question], scores: NDArray[np.float64], found: Tensor
 ) -> dict[str, Any]:
-    """Of warped and untouched images: mean end-point error in pixels, and that of no flow."""
     flows = torch.stack([question.truth for question in questions])
     errors, without = end_point_errors(found, flows), end_point_errors(0 * flows, flows)
-    findings = {}
+    told: dict[str, Any] = {}
     for kind in ("warped", "untouched"):
         chosen = _of_kind(questions, kind)
-        findings[kind] = {
+        told[kind] = {
             "images": int(chosen.sum()),
             "end_point_error": float(errors[chosen].mean()),
             "end_point_error_of_no_flow": float(without[chosen].mean()),
         }
-    return findings
+    everything = np.ones(len(questions), bool)
+    told["warped"]["auc"] = _auc(questions, scores, everything)
+    return told
 
 
 def _of_kind(questions: Sequence[Question], kind: str) -> NDArray[np.bool_]:

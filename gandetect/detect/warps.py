@@ -71,11 +71,11 @@ def make_warp(plane: Tensor, side: int, rng: Generator, label: int, source: int 
     """One image from the luma `plane` (H, W), warped where `label` is 1."""
     quality = draw_quality(rng)
     square = scaled_crop(plane, needed_side(side), rng)
-    motion = _draw_motion(rng)
+    motion = draw_motion(rng)
     displacement = random_displacement(side, rng) if label else torch.zeros(2, side, side)
     # Read at p + v(p), so that the original is found at p + u(p), u being the inverse.
-    image = _read(square, motion, displacement)
-    original = _read(square, motion, torch.zeros_like(displacement))
+    image = read(square, motion, displacement)
+    original = read(square, motion, torch.zeros_like(displacement))
     flow = inverse(displacement) if label else displacement
     return Warp(saved(image, quality), saved(original, quality), flow, label, source, quality)
 
@@ -157,7 +157,7 @@ def _steepness(displacement: Tensor) -> float:
     return float(torch.linalg.vector_norm(changes, dim=(0, 1)).max()) + 1e-12
 
 
-def _draw_motion(rng: Generator) -> Tensor:
+def draw_motion(rng: Generator) -> Tensor:
     """Global motion as an affine map (2, 3): columns x, y, 1."""
     angle, zoom = rng.uniform(-TURN, TURN), math.exp(rng.uniform(-ZOOM, ZOOM))
     cos, sin = zoom * math.cos(angle), zoom * math.sin(angle)
@@ -165,13 +165,18 @@ def _draw_motion(rng: Generator) -> Tensor:
     return torch.tensor([[cos, -sin, right], [sin, cos, down]], dtype=torch.float32)
 
 
-def _read(square: Tensor, motion: Tensor, displacement: Tensor) -> Tensor:
+def read(square: Tensor, motion: Tensor, displacement: Tensor) -> Tensor:
     """The middle of `square` at p + `displacement`(p), moved by `motion`; (S, S)."""
+    columns, rows = read_from(square, motion, displacement)
+    return sample(square[None, None], columns[None], rows[None])[0, 0]
+
+
+def read_from(square: Tensor, motion: Tensor, displacement: Tensor) -> list[Tensor]:
+    """Columns and rows (S, S) of `square` at which `read` reads."""
     x, y = centered_grid(displacement.shape[-1])
     x, y = x + displacement[0], y + displacement[1]
     middle = (square.shape[0] - 1) / 2
-    columns, rows = (a * x + b * y + (c + middle) for a, b, c in motion.tolist())
-    return sample(square[None, None], columns[None], rows[None])[0, 0]
+    return [a * x + b * y + (c + middle) for a, b, c in motion.tolist()]
 
 
 def _positions(flow: Tensor) -> tuple[Tensor, Tensor]:

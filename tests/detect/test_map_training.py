@@ -111,7 +111,7 @@ def test_a_fit_is_the_same_every_time(kind, sources, fitted):
 
 def test_groups_of_edits_share_no_photograph(sources):
     _, kept = split_sources(sources, seed=0)
-    questions = list(map_training._asked("mask", kept, TILE, 0, None))
+    questions = list(map_training.questions("mask", kept, TILE))
     groups = {question.group for question in questions}
     members = [name for group in groups for name in group.split(" + ")]
     assert sorted(members) == sorted(source.name for source in kept)
@@ -147,10 +147,10 @@ def test_the_findings_of_a_perfect_mask():
         map_training.Question(torch.zeros(8, 8), mask[1], 1, "splice", "a", None),
     ]
     scores = np.array([-1.0, 1.0])
-    perfect = map_training._mask_findings(questions, scores, mask.float())
+    perfect = map_training.findings("mask", questions, scores, mask.float())
     assert perfect["splice"]["iou"] == 1.0
     assert perfect["photograph"]["marked"] == 0.0
-    everything = map_training._mask_findings(questions, scores, torch.ones(2, 8, 8))
+    everything = map_training.findings("mask", questions, scores, torch.ones(2, 8, 8))
     assert everything["splice"]["iou"] == 0.5
     assert everything["photograph"]["marked"] == 1.0
 
