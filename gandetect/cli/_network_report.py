@@ -24,6 +24,7 @@ def write_network_report(
     folders: tuple[str, str],
     example: str | None,
     fpr: float,
+    confidence: float | None,
     outs: tuple[str, ...],
     as_json: bool,
 ) -> NoReturn:
@@ -38,7 +39,14 @@ def write_network_report(
 
     try:
         with progress_bar() as progress:
-            report = network_report(model, *folders, fpr=fpr, example=example, progress=progress)
+            report = network_report(
+                model,
+                *folders,
+                fpr=fpr,
+                confidence=confidence,
+                example=example,
+                progress=progress,
+            )
         for out in outs:
             write_whole(_content(report, Path(out).suffix.lower()), out)
             click.echo(f"written: {printable(out)}", err=True)

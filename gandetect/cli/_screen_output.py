@@ -146,7 +146,7 @@ def _summary_line(summary: Summary) -> str:
 
 def _threshold_line(summary: Summary, model: Model) -> str:
     """Where the verdicts begin, in the units of the table, and what that means for this run."""
-    from gandetect.detect.calibration import at_prevalence
+    from gandetect.detect.calibration import CONFIDENCE, at_prevalence
     from gandetect.screen.store import run_info
 
     run = run_info(summary.db, summary.run)
@@ -155,8 +155,9 @@ def _threshold_line(summary: Summary, model: Model) -> str:
         for name in ("threshold_generated", "threshold_real", "video_threshold_generated")
     )
     above, below, video = at_prevalence([*probabilities], run["prevalence"])
+    sure = " on average" if run["args"].get("confidence", CONFIDENCE) is None else ""
     line = (
-        f"{printable(run['model'])}, false alarms at most {run['fpr']:.3g}: "
+        f"{printable(run['model'])}, false alarms at most {run['fpr']:.3g}{sure}: "
         f"generated above p {above:.2f}, real below p {below:.2f}"
     )
     if summary.video_hours:

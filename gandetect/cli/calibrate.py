@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gandetect.cli._common import check_place, printable, require
+from gandetect.cli._common import check_place, confidence_of, printable, require
 from gandetect.cli._screen_output import screening_bar
 from gandetect.cli.screen import interval, sampling_options
 
@@ -74,7 +74,7 @@ def command(
     from gandetect.screen.pipeline import ScreenOptions
 
     sampling["every"] = interval(sampling.pop("every"), sampling.pop("fps"), sampling["keyframes"])
-    detector = load_model(model, max(rates))
+    detector = load_model(model, max(rates), confidence_of(conformal=False))
     quiet_decoders()
     try:
         with screening_bar(paths, quiet) as progress:

@@ -11,11 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gandetect.cli._common import check_place, printable, require
+from gandetect.cli._common import (
+    check_place,
+    confidence_of,
+    conformal_option,
+    printable,
+    require,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from gandetect.detect.calibration import ClassThresholds, Thresholds
     from gandetect.detect.evaluation import Item, Scored
     from gandetect.detect.model import Model
     from gandetect.detect.training import Sample
@@ -75,6 +82,7 @@ COLUMNS = ("auc", "tpr_at_0.05", "tpr_at_0.01", "real_accuracy", "generated_accu
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     help="Use the model's thresholds for this false-alarm rate.",
 )
+@conformal_option
 @click.option(
     "--prevalence",
     default=0.5,
@@ -167,15 +175,16 @@ def _described(model: Model, options: Mapping[str, Any]) -> dict[str, Any]:
     from gandetect import __version__
     from gandetect.detect.calibration import described_classes
 
-    thresholds = model.thresholds(options["fpr"], certify=False)
+    thresholds, classes = _thresholds(model, options)
     return {
         "model": model.name,
         "sha256": model.sha256,
         "fpr": options["fpr"],
+        "confidence": thresholds.confidence,
         "threshold": thresholds.generated,
         "threshold_real": thresholds.real,
         "certified": thresholds.certified,
-        "classes": described_classes(model.class_thresholds(options["fpr"])),
+        "classes": described_classes(classes),
         "prevalence": options["prevalence"],
         "versions": {
             "gandetect": __version__,
@@ -183,6 +192,17 @@ def _described(model: Model, options: Mapping[str, Any]) -> dict[str, Any]:
             "scikit-learn": sklearn.__version__,
         },
     }
+
+
+def _thresholds(
+    model: Model, options: Mapping[str, Any]
+) -> tuple[Thresholds, dict[str, ClassThresholds]]:
+    """Those of all images, and of each class."""
+    fpr, confidence = options["fpr"], confidence_of(options["conformal"])
+    return (
+        model.thresholds(fpr, confidence=confidence, certify=False),
+        model.class_thresholds(fpr, confidence=confidence),
+    )
 
 
 def _scored(
@@ -217,10 +237,11 @@ def _scored(
 
     reals = score(options["real"], real)
     made = {name: score(name, items) for name, items in generated.items()}
+    thresholds, classes = _thresholds(model, options)
     table = partial(
         tabulate,
-        thresholds=model.thresholds(options["fpr"], certify=False),
-        classes=model.class_thresholds(options["fpr"]),
+        thresholds=thresholds,
+        classes=classes,
         prevalence=options["prevalence"],
         progress=progress,
     )

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from gandetect.cli._common import check_number, check_place, printable, require
+from gandetect.cli._common import (
+    check_number,
+    check_place,
+    confidence_of,
+    conformal_option,
+    printable,
+    require,
+)
 from gandetect.cli._network_report import write_network_report
 
 if TYPE_CHECKING:
@@ -60,6 +67,7 @@ nothing could be explained (the reason is on standard error).
     default=0.05,
     help="Largest share of real pictures called generated.",
 )
+@conformal_option
 @click.option(
     "--out",
     "outs",
@@ -83,6 +91,7 @@ def command(
     frame: int | None,
     time_s: float | None,
     fpr: float,
+    conformal: bool,
     outs: tuple[str, ...],
     folders: tuple[str, str] | None,
     as_json: bool,
@@ -96,14 +105,16 @@ def command(
     """
     _check_choice(path, folders, frame, time_s)
     _check_outs(outs)
-    detector = _load_model(model, fpr, network=bool(folders))
+    confidence = confidence_of(conformal)
+    detector = _load_model(model, fpr, confidence, network=bool(folders))
     from gandetect.media.quiet import quiet_decoders
 
     quiet_decoders()
     if folders:
-        write_network_report(detector, folders, path, fpr, outs, as_json)
+        write_network_report(detector, folders, path, fpr, confidence, outs, as_json)
     assert path is not None
-    explanation = _explained(path, detector, fpr, frame, time_s, as_json)
+    choice = {"frame": frame, "time_s": time_s}
+    explanation = _explained(path, detector, as_json, fpr=fpr, confidence=confidence, **choice)
     try:
         _write(explanation, outs)
     except OSError as error:
@@ -116,14 +127,12 @@ def command(
         click.echo(_summary(explanation))
 
 
-def _explained(
-    path: str, model: Model, fpr: float, frame: int | None, time_s: float | None, as_json: bool
-) -> Explanation:
+def _explained(path: str, model: Model, as_json: bool, **options: Any) -> Explanation:
     from gandetect.media import MediaError
     from gandetect.report.explain import explain
 
     try:
-        return explain(path, model=model, fpr=fpr, frame=frame, time_s=time_s)
+        return explain(path, model=model, **options)
     except MediaError as error:
         _fail(path, error.reason, str(error), as_json)
 
@@ -154,7 +163,7 @@ def _check_outs(outs: tuple[str, ...]) -> None:
         raise click.UsageError("two --out name the same file; give each its own")
 
 
-def _load_model(path: str | None, fpr: float, network: bool) -> Model:
+def _load_model(path: str | None, fpr: float, confidence: float | None, network: bool) -> Model:
     """The detector, known to be one that can be explained at this false-alarm rate; `network`: to
     be a plain network."""
     from gandetect import detect
@@ -164,7 +173,7 @@ def _load_model(path: str | None, fpr: float, network: bool) -> Model:
 
     try:
         model = detect.load_shipped() if path is None else detect.Model.load(path)
-        image_thresholds(model, fpr)
+        image_thresholds(model, fpr, confidence)
         (pixel_network if network else check_explainable)(model)
     except (ValueError, OSError) as error:
         raise click.UsageError(printable(str(error))) from error

@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from gandetect.cli._common import confidence_of, conformal_option
+
 _LIBRARIES = ("torch", "numpy", "av", "simplejpeg", "pillow", "safetensors", "scikit-learn")
 _OPTIONAL = ("scipy", "matplotlib", "jinja2", "pyarrow")
 
@@ -21,12 +23,12 @@ def _version(name: str) -> str:
         return "not installed"
 
 
-def _model(path: Path | None, fpr: float) -> dict[str, Any]:
+def _model(path: Path | None, fpr: float, conformal: bool) -> dict[str, Any]:
     from gandetect.detect import Model, load_shipped
     from gandetect.detect.calibration import described_classes
 
     model = load_shipped() if path is None else Model.load(path)
-    classes = described_classes(model.class_thresholds(fpr))
+    classes = described_classes(model.class_thresholds(fpr, confidence=confidence_of(conformal)))
     described = {"name": model.name, "sha256": model.sha256, "tile": model.tile}
     return {**described, "card": model.card, "fpr": fpr, "classes": classes}
 
@@ -45,8 +47,9 @@ def _model(path: Path | None, fpr: float) -> dict[str, Any]:
     show_default=True,
     help="Show the thresholds of the model's classes of images at this false-alarm rate.",
 )
+@conformal_option
 @click.option("--json", "as_json", is_flag=True, help="Print everything, the model card included.")
-def command(model: Path | None, fpr: float, as_json: bool) -> None:
+def command(model: Path | None, fpr: float, conformal: bool, as_json: bool) -> None:
     """Show versions, how the kernels were built, and the model.
 
     \b
@@ -57,7 +60,7 @@ def command(model: Path | None, fpr: float, as_json: bool) -> None:
     import gandetect
 
     try:
-        described = _model(model, fpr)
+        described = _model(model, fpr, conformal)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     report = {

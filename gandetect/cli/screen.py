@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from gandetect.cli._common import check_number, check_place, printable, require
+from gandetect.cli._common import (
+    check_number,
+    check_place,
+    confidence_of,
+    conformal_option,
+    printable,
+    require,
+)
 from gandetect.cli._screen_output import present, screening_bar
 
 if TYPE_CHECKING:
@@ -114,6 +121,7 @@ def sampling_options(command: Command) -> Command:
     default=0.05,
     help="Largest share of real pictures, and of real videos, called generated.",
 )
+@conformal_option
 @click.option(
     "--fdr",
     metavar="RATE",
@@ -208,7 +216,8 @@ def command(
     if options.pop("resume") and not os.path.isfile(db):
         raise click.UsageError(f"--resume: there is no results file {printable(db)}")
     run = _engine(options)
-    detector = load_model(model, options["fpr"])
+    options["confidence"] = confidence_of(options.pop("conformal"))
+    detector = load_model(model, options["fpr"], options["confidence"])
     from gandetect.media.quiet import quiet_decoders
     from gandetect.screen import StoreError
     from gandetect.screen.pool import PoolError
@@ -280,14 +289,14 @@ def interval(every: float | None, fps: float | None, keyframes: bool) -> float |
     return seconds or None
 
 
-def load_model(path: str | None, fpr: float) -> Model:
+def load_model(path: str | None, fpr: float, confidence: float | None) -> Model:
     """The detector, known to be able to hold the false-alarm rate."""
     from gandetect import detect
     from gandetect.screen.verdict import image_thresholds
 
     try:
         model = detect.load_shipped() if path is None else detect.Model.load(path)
-        image_thresholds(model, fpr)
+        image_thresholds(model, fpr, confidence)
     except (ValueError, OSError) as error:
         raise click.UsageError(printable(str(error))) from error
     return model

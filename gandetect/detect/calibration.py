@@ -11,8 +11,9 @@ images of its own borrows from the classes that are at least as harmful to the e
 verdict. See `gandetect.detect.delivery` for the classes.
 
 Two other readings of the same scores: conformal p-values, whose rates hold on average over
-calibrations instead of with a stated confidence, so that fewer images suffice; and probabilities at
-the prevalence of generated images that a user expects.
+calibrations instead of with a stated confidence, so that fewer images suffice (`confidence=None`
+gives the thresholds that they amount to); and probabilities at the prevalence of generated images
+that a user expects.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class Thresholds:
     """Above `generated` is generated, below `real` is real, between them is inconclusive.
 
     `fpr`: the wanted largest rate of reals called generated, and of generated images called real.
-    `certified`: both rates hold with `confidence` for images like those of the calibration.
+    `certified`: both rates hold with `confidence` for images like those of the calibration; on
+    average over calibrations where that is None.
     `n_real`, `n_generated`: how many images of each class the thresholds rest on.
     """
 
@@ -45,7 +47,7 @@ class Thresholds:
     fpr: float
     certified: bool
     n_real: int
-    confidence: float = CONFIDENCE
+    confidence: float | None = CONFIDENCE
     n_generated: int = 0
 
     def verdict(self, logit: float) -> str:
@@ -57,12 +59,18 @@ class Thresholds:
         return "real" if logit < self.real else "inconclusive"
 
 
-def allowed_exceedances(n: int, rate: float, confidence: float = CONFIDENCE) -> int | None:
-    """How many of `n` calibration scores may lie above the threshold so that the rate is certified.
+def allowed_exceedances(n: int, rate: float, confidence: float | None = CONFIDENCE) -> int | None:
+    """How many of `n` calibration scores may lie above the threshold so that the rate is certified
+    with `confidence`, or holds on average over calibrations where that is None: with k of them
+    above, a new real is above it in (k + 1) / (n + 1) of the cases.
 
     None where not even zero will do; `smallest_certifiable_rate` then says what would.
     """
     _check_rate(rate)
+    if confidence is None:
+        # A product that is a whole number may come out a rounding error below it.
+        fewest = math.floor(rate * (n + 1) * (1 + 1e-12)) - 1
+        return None if fewest < 0 else fewest
     allowed = None
     total = 0.0
     for k, term in enumerate(_binomial_terms(n, rate)):
@@ -73,9 +81,17 @@ def allowed_exceedances(n: int, rate: float, confidence: float = CONFIDENCE) -> 
     return allowed
 
 
-def smallest_certifiable_rate(n: int, confidence: float = CONFIDENCE) -> float:
-    """The smallest rate that `n` scores can certify: 1 - (1-confidence)^(1/n)."""
+def smallest_certifiable_rate(n: int, confidence: float | None = CONFIDENCE) -> float:
+    """The smallest rate that `n` scores can certify, 1 - (1-confidence)^(1/n); on average, where
+    `confidence` is None, 1/(n+1)."""
+    if confidence is None:
+        return 1 / (n + 1)
     return 1.0 if n == 0 else -math.expm1(math.log1p(-confidence) / n)
+
+
+def told_confidence(confidence: float | None) -> str:
+    """How sure a rate is, in words."""
+    return "on average" if confidence is None else f"at {confidence:.0%} confidence"
 
 
 def choose_thresholds(
@@ -83,7 +99,7 @@ def choose_thresholds(
     generated: ArrayLike,
     fpr: float,
     *,
-    confidence: float = CONFIDENCE,
+    confidence: float | None = CONFIDENCE,
     certify: bool = True,
 ) -> Thresholds:
     """The two thresholds for scores `real` (n,) and `generated` (m,), one independent image each.
@@ -102,7 +118,7 @@ def choose_thresholds(
         raise ValueError(
             f"a rate of {fpr:g} was asked for; {len(real_scores)} real and {len(generated_scores)} "
             f"generated calibration images certify no less than "
-            f"{smallest_certifiable_rate(n, confidence):.3g} at {confidence:.0%} confidence: "
+            f"{smallest_certifiable_rate(n, confidence):.3g} {told_confidence(confidence)}: "
             "ask for that, or calibrate with more images"
         )
     over, under = (k if k is not None else 0 for k in counts)
@@ -191,7 +207,7 @@ def class_thresholds(
     harm: Mapping[str, Sequence[int]],
     fpr: float,
     *,
-    confidence: float = CONFIDENCE,
+    confidence: float | None = CONFIDENCE,
 ) -> dict[str, ClassThresholds]:
     """Thresholds at a largest false-alarm rate `fpr` for every class that `harm` names.
 
@@ -411,7 +427,7 @@ def _class_limit(
     pool: Sequence[str],
     scores: Mapping[str, tuple[Array, NDArray[np.int64]]],
     fpr: float,
-    confidence: float,
+    confidence: float | None,
 ) -> tuple[float, tuple[str, ...], int]:
     """The score that the rate `fpr` of class `name` stays below, the classes that it rests on and
     how many sources; infinity, none and 0 where the whole `pool` is too small."""
@@ -427,7 +443,7 @@ def _class_limit(
     return max([pooled, *(x for x in limits.values() if x is not None)]), used, len(worst)
 
 
-def _limit(scores: Array, fpr: float, confidence: float) -> float | None:
+def _limit(scores: Array, fpr: float, confidence: float | None) -> float | None:
     allowed = allowed_exceedances(len(scores), fpr, confidence)
     return None if allowed is None else float(np.partition(scores, -1 - allowed)[-1 - allowed])
 

@@ -234,7 +234,7 @@ class Model:
         return torch.sigmoid(slope * exact + intercept).float()
 
     def thresholds(
-        self, fpr: float = 0.05, *, confidence: float = CONFIDENCE, certify: bool = True
+        self, fpr: float = 0.05, *, confidence: float | None = CONFIDENCE, certify: bool = True
     ) -> Thresholds:
         """The two thresholds for a largest false-alarm rate `fpr`; see `choose_thresholds`."""
         return choose_thresholds(
@@ -251,7 +251,7 @@ class Model:
         return _class_scores(self.arrays)
 
     def class_thresholds(
-        self, fpr: float = 0.05, *, confidence: float = CONFIDENCE
+        self, fpr: float = 0.05, *, confidence: float | None = CONFIDENCE
     ) -> dict[str, ClassThresholds]:
         """Thresholds for every class of `calibration_harm`, some of which may give no verdict; see
         `calibration.class_thresholds`. Empty where the model has scores of no class."""

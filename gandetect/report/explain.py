@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gandetect.detect import Model, Thresholds, cut_tiles, load_evaluation
-from gandetect.detect.calibration import ClassThresholds
+from gandetect.detect.calibration import CONFIDENCE, ClassThresholds
 from gandetect.detect.contributions import (
     BANDS,
     PLANE,
@@ -491,6 +491,7 @@ def explain(
     *,
     model: Model,
     fpr: float = 0.05,
+    confidence: float | None = CONFIDENCE,
     frame: int | None = None,
     time_s: float | None = None,
 ) -> Explanation:
@@ -498,14 +499,15 @@ def explain(
 
     `frame` (its number, from 0) or `time_s` choose the frame; with neither it is the one with the
     highest score among CANDIDATES spread over the video. `fpr`: the largest share of real pictures
-    called generated. Raises MediaError, with its reason, where the file gives nothing to explain;
-    ValueError where the model cannot certify `fpr` or its bands depend on the size of the image.
+    called generated, with `confidence`, or on average where that is None. Raises MediaError, with
+    its reason, where the file gives nothing to explain; ValueError where the model cannot certify
+    `fpr` or its bands depend on the size of the image.
     """
     if frame is not None and time_s is not None:
         raise ValueError("frame and time_s both given; choose one and leave the other None")
     path = os.fspath(path)
     check_explainable(model)
-    limits, classes = image_thresholds(model, fpr)
+    limits, classes = image_thresholds(model, fpr, confidence)
     options = InputOptions(model.tile, model.min_side, frame, time_s)
     inputs, n_frames = _decode(path, options), 0
     if inputs.plane is None:

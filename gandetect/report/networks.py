@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from gandetect.detect import Model, Thresholds, cut_tiles, scorers
-from gandetect.detect.calibration import ClassThresholds
+from gandetect.detect.calibration import CONFIDENCE, ClassThresholds
 from gandetect.detect.contributions import network_of, parts_of
 from gandetect.detect.delivery import calibration_class, compression_delivery, size_class
 from gandetect.detect.networks import PixelNetwork
@@ -133,17 +133,19 @@ def network_report(
     generated: str | os.PathLike[str],
     *,
     fpr: float = 0.05,
+    confidence: float | None = CONFIDENCE,
     example: str | None = None,
     progress: Progress | None = None,
 ) -> NetworkReport:
     """Judge the images in two folders and look into the network.
 
-    `example`: the image whose feature maps are shown; None for the surest error, or the surest
-    generated image where there is none. Raises ValueError where the model is no plain network on
-    pixels or a folder has no image it can judge, MediaError where `example` cannot be read.
+    `fpr`, `confidence`: as in `explain`. `example`: the image whose feature maps are shown; None
+    for the surest error, or the surest generated image where there is none. Raises ValueError where
+    the model is no plain network on pixels or a folder has no image it can judge, MediaError where
+    `example` cannot be read.
     """
     network = pixel_network(model)
-    limits = _limits(model, fpr)
+    limits = _limits(model, fpr, confidence)
     judged: list[Judged] = []
     errors: list[dict[str, str]] = []
     for label, folder in enumerate((real, generated)):
@@ -240,13 +242,13 @@ def _judged(
     return judged
 
 
-def _limits(model: Model, fpr: float) -> Limits:
+def _limits(model: Model, fpr: float, confidence: float | None) -> Limits:
     """Those of `gandetect screen`; uncertified ones where it would refuse, since what is shown here
     is the network, and the verdicts only beside it."""
     try:
-        return image_thresholds(model, fpr)
+        return image_thresholds(model, fpr, confidence)
     except ValueError:
-        return model.thresholds(fpr, certify=False), {}
+        return model.thresholds(fpr, confidence=confidence, certify=False), {}
 
 
 def _thresholds(model: Model, path: str, side: int, limits: Limits) -> Thresholds:

@@ -26,6 +26,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+from gandetect.detect.calibration import CONFIDENCE
 from gandetect.screen import shards
 from gandetect.screen.decode import FileEnd
 from gandetect.screen.export import parquet_schema
@@ -81,6 +82,7 @@ def screen_on_ray(
     db: str | os.PathLike[str] = "screen.sqlite",
     fpr: float = 0.05,
     fdr: float | None = None,
+    confidence: float | None = CONFIDENCE,
     prevalence: float = EVEN,
     every: float | None = None,
     max_frames: int | None = None,
@@ -116,9 +118,11 @@ def screen_on_ray(
         raise ValueError(f"shard_files={shard_files} given; at least 1 is needed")
     options = ScreenOptions(every, max_frames, keyframes, region, max_tiles)
     scorer = load_scorer(model)
-    settings = ShardSettings(scorer, options, batch_size, 1, limits, fpr, device)
+    settings = ShardSettings(
+        scorer, options, batch_size, 1, limits, fpr, device, confidence=confidence
+    )
     settings.work()
-    image_thresholds(scorer, fpr)
+    image_thresholds(scorer, fpr, confidence)
     names = path_names(paths)
     folder = os.path.abspath(f"{os.fspath(db)}.parts") if parts is None else os.fspath(parts)
     with Cluster(address) as cluster:
@@ -129,6 +133,7 @@ def screen_on_ray(
         return run_over(
             find_files(names), engine, scorer, options, db=db, fpr=fpr, fdr=fdr, workers=1,
             again=again, retry_errors=retry_errors, progress=progress, prevalence=prevalence,
+            confidence=confidence,
             args={**described(names), "batch_size": batch_size, "engine": "ray"},
         )  # fmt: skip
 
@@ -509,6 +514,7 @@ class ScreenBatch:
         model: Scorer | str | os.PathLike[str] | None = None,
         *,
         fpr: float = 0.05,
+        confidence: float | None = CONFIDENCE,
         every: float | None = None,
         max_frames: int | None = None,
         keyframes: bool = False,
@@ -522,8 +528,10 @@ class ScreenBatch:
         check_options(batch_size, workers, None, device, region)
         options = ScreenOptions(every, max_frames, keyframes, region, max_tiles)
         scorer = load_scorer(model)
-        image_thresholds(scorer, fpr)
-        self._settings = ShardSettings(scorer, options, batch_size, workers, limits, fpr, device)
+        image_thresholds(scorer, fpr, confidence)
+        self._settings = ShardSettings(
+            scorer, options, batch_size, workers, limits, fpr, device, confidence=confidence
+        )
         self._pool: Pool[Source, Any] = Pool(prepare, self._settings.work(), workers, limits)
 
     def __call__(self, batch: Mapping[str, Any]) -> Any:

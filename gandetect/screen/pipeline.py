@@ -26,7 +26,7 @@ from typing import Any
 import torch
 
 from gandetect.detect import Model, load_shipped
-from gandetect.detect.calibration import described_classes
+from gandetect.detect.calibration import CONFIDENCE, described_classes
 from gandetect.screen.decode import FileEnd, Sampling
 from gandetect.screen.frames import Frames
 from gandetect.screen.pool import Chunk, Failure, Limits, Pool, processors
@@ -45,7 +45,7 @@ CHUNK_FILES = 32
 CHUNK_BYTES = 4 << 20
 _JUDGEMENT = (
     "fpr", "fdr", "threshold_generated", "threshold_real", "video_threshold_generated",
-    "video_threshold_real", "prevalence",
+    "video_threshold_real", "prevalence", "class_thresholds",
 )  # fmt: skip
 
 
@@ -140,6 +140,7 @@ def screen(
     db: str | os.PathLike[str] = "screen.sqlite",
     fpr: float = 0.05,
     fdr: float | None = None,
+    confidence: float | None = CONFIDENCE,
     prevalence: float = EVEN,
     every: float | None = None,
     max_frames: int | None = None,
@@ -157,8 +158,9 @@ def screen(
     """Screen files and folders, and add a run to the results file `db`.
 
     `model`: a Model, the path of a model file, or None for the one that ships. `fpr`: the largest
-    share of real pictures, and of real videos, called generated. `fdr`: besides, the largest
-    expected share of real files among those called generated (Benjamini-Hochberg over the run).
+    share of real pictures, and of real videos, called generated; with `confidence`, or, where that
+    is None, on average over calibrations (conformal). `fdr`: besides, the largest expected share of
+    real files among those called generated (Benjamini-Hochberg over the run).
     `prevalence`: the share of generated files that p(generated) is for; it moves no verdict.
     `every` seconds a frame of a video is scored (None: every frame), at most `max_frames` per file,
     of its key frames alone with `keyframes`. `region`: tiles, center, frame or faces; `max_tiles`
@@ -192,7 +194,7 @@ def screen(
     return run_over(
         find_files(names), scored, scorer, options, db=db, fpr=fpr, fdr=fdr, workers=max(1, count),
         again=again, retry_errors=retry_errors, progress=progress, prevalence=prevalence,
-        args={**described(names), "batch_size": batch_size},
+        confidence=confidence, args={**described(names), "batch_size": batch_size},
     )  # fmt: skip
 
 
@@ -225,11 +227,12 @@ def run_over(
     progress: Callable[[Progress], None] | None,
     args: dict[str, Any],
     prevalence: float = EVEN,
+    confidence: float | None = CONFIDENCE,
 ) -> Summary:
     """Screen what was found by an engine; see `screen`. `workers`: how many files it works on at
     once. `args`: for the run's row."""
-    judge = Judge(model, fpr, options.key(), prevalence)
-    args = {**args, "fpr": fpr, **asdict(options)}
+    judge = Judge(model, fpr, options.key(), prevalence, confidence)
+    args = {**args, "fpr": fpr, "confidence": confidence, **asdict(options)}
     started = time.monotonic()
     with Writer(db, _spec_row(model, options), _run_row(judge, fpr, fdr, args)) as writer:
         summary = Summary(writer.path, writer.run, model.name)

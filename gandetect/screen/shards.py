@@ -33,6 +33,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 import gandetect
+from gandetect.detect.calibration import CONFIDENCE
 from gandetect.screen.decode import FileEnd
 from gandetect.screen.export import Row, parquet_schema
 from gandetect.screen.frames import Frames
@@ -80,8 +81,8 @@ class ShardSettings:
     """Everything that `process_shard` needs besides the files; it pickles.
 
     model: what scores, an object. options: see `ScreenOptions`. batch_size, device: as in `screen`.
-    workers: supervised processes for one shard. limits: what one file may cost. fpr: for the
-    verdicts in the part. version: of the package, which must be one on all machines.
+    workers: supervised processes for one shard. limits: what one file may cost. fpr, confidence:
+    for the verdicts in the part. version: of the package, which must be one on all machines.
     """
 
     model: Scorer
@@ -92,6 +93,7 @@ class ShardSettings:
     fpr: float = 0.05
     device: str = "cpu"
     version: str = gandetect.__version__
+    confidence: float | None = CONFIDENCE
 
     def work(self) -> WorkSettings:
         """What the supervised processes are told."""
@@ -107,7 +109,7 @@ class ShardSettings:
 
 def part_name(sources: Sequence[Source], settings: ShardSettings) -> str:
     """The name of a shard's part, the same for the same files, model, options and rate."""
-    digest = hashlib.sha256(f"{settings.key}\0{settings.fpr!r}".encode())
+    digest = hashlib.sha256(f"{settings.key}\0{settings.fpr!r}\0{settings.confidence!r}".encode())
     for source in sources:
         key = Key.of(source)
         digest.update(b"\0%b" % os.fsencode(key.path))
@@ -194,6 +196,7 @@ def screened_rows(
             _noting_skips(found, skips), _noting_skips_of(engine, skips), settings.model,
             settings.options, db=db, fpr=settings.fpr, fdr=None, workers=settings.workers,
             again=False, retry_errors=False, progress=None, args={},
+            confidence=settings.confidence,
         )  # fmt: skip
         yield from iter_rows(db)
         # By name, not in the order in which workers came to them.

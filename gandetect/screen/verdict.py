@@ -58,6 +58,7 @@ from gandetect.detect.calibration import (
     at_prevalence,
     p_values_among,
     smallest_certifiable_rate,
+    told_confidence,
 )
 from gandetect.detect.delivery import SOFT
 from gandetect.screen.frames import DELIVERIES, Frames
@@ -97,7 +98,9 @@ class Scorer(Protocol):
 
     def probability(self, logits: Tensor | float) -> Tensor: ...
 
-    def thresholds(self, fpr: float = 0.05) -> Thresholds: ...
+    def thresholds(
+        self, fpr: float = 0.05, *, confidence: float | None = CONFIDENCE
+    ) -> Thresholds: ...
 
 
 class Verdict(NamedTuple):
@@ -132,25 +135,27 @@ def class_scores(model: Scorer) -> dict[str, ClassScores]:
     return found
 
 
-def image_thresholds(model: Scorer, fpr: float) -> tuple[Thresholds, dict[str, ClassThresholds]]:
+def image_thresholds(
+    model: Scorer, fpr: float, confidence: float | None = CONFIDENCE
+) -> tuple[Thresholds, dict[str, ClassThresholds]]:
     """The thresholds of images of no known class, and those by class, empty without scores by
-    class.
+    class. `confidence`: that the rate `fpr` holds with; None where on average is enough.
 
     Raises ValueError where no image at all could be called generated at so small a rate. Where
     images of some class can, the thresholds of no known class need not be certified.
     """
     if not class_scores(model):
-        return model.thresholds(fpr), {}
+        return model.thresholds(fpr, confidence=confidence), {}
     known: Any = model
-    classes: dict[str, ClassThresholds] = known.class_thresholds(fpr)
+    classes: dict[str, ClassThresholds] = known.class_thresholds(fpr, confidence=confidence)
     if all(found.basis == "none" for found in classes.values()):
         smallest = min(found.smallest_rate for found in classes.values())
         raise ValueError(
             f"a rate of {fpr:g} was asked for; {model.name} certifies no less than {smallest:.3g} "
-            f"for any class of images at {CONFIDENCE:.0%} confidence: ask for that, or calibrate "
+            f"for any class of images {told_confidence(confidence)}: ask for that, or calibrate "
             "with more images"
         )
-    thresholds: Thresholds = known.thresholds(fpr, certify=False)
+    thresholds: Thresholds = known.thresholds(fpr, confidence=confidence, certify=False)
     return thresholds, classes
 
 
@@ -161,21 +166,23 @@ def video_scores(model: Scorer, options: str) -> Tensor | None:
     return model.arrays.get("calibration.video")
 
 
-def video_thresholds(model: Scorer, fpr: float, options: str = "") -> VideoThresholds:
+def video_thresholds(
+    model: Scorer, fpr: float, options: str = "", confidence: float | None = CONFIDENCE
+) -> VideoThresholds:
     """The thresholds for videos sampled by `options` (`ScreenOptions.key`), from real videos if
     the model has enough of them."""
-    images, _ = image_thresholds(model, fpr)
+    images, _ = image_thresholds(model, fpr, confidence)
     videos = video_scores(model, options)
     if videos is not None:
-        allowed = allowed_exceedances(len(videos), fpr)
+        allowed = allowed_exceedances(len(videos), fpr, confidence)
         if allowed is not None:
             upper = float(videos.sort().values[-1 - allowed])
             return VideoThresholds(upper, min(images.real, upper), fpr, len(videos))
     try:
-        upper, rate = model.thresholds(fpr / 2).generated, fpr / 2
+        upper, rate = model.thresholds(fpr / 2, confidence=confidence).generated, fpr / 2
     except ValueError:
         reals = model.arrays["calibration.real"]
-        upper, rate = float(reals.max()), smallest_certifiable_rate(len(reals), CONFIDENCE)
+        upper, rate = float(reals.max()), smallest_certifiable_rate(len(reals), confidence)
     upper = max(upper, images.generated)
     return VideoThresholds(upper, images.real, min(1.0, 2 * rate), 0)
 
@@ -185,17 +192,22 @@ class Judge:
 
     `prevalence`: the share of generated files that p(generated) is for; no verdict depends on it.
     `thresholds`: of images of no known class and of frames of videos. `classes`: those of images by
-    class, empty where the model has no scores by class. Raises ValueError where the calibration
-    cannot certify `fpr` for any image.
+    class, empty where the model has no scores by class. `confidence`: as `image_thresholds` has it.
+    Raises ValueError where the calibration cannot certify `fpr` for any image.
     """
 
     def __init__(
-        self, model: Scorer, fpr: float, options: str = "", prevalence: float = EVEN
+        self,
+        model: Scorer,
+        fpr: float,
+        options: str = "",
+        prevalence: float = EVEN,
+        confidence: float | None = CONFIDENCE,
     ) -> None:
         self.model = model
         self.prevalence = prevalence
-        self.thresholds, self.classes = image_thresholds(model, fpr)
-        self.video = video_thresholds(model, fpr, options)
+        self.thresholds, self.classes = image_thresholds(model, fpr, confidence)
+        self.video = video_thresholds(model, fpr, options, confidence)
         # By the codes of `Frames.delivery`.
         known = [self.classes.get(name or "") for name in DELIVERIES]
         limits = [self.thresholds if found is None else found.thresholds for found in known]

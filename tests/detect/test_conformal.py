@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from gandetect.detect.calibration import (
+    allowed_exceedances,
     at_prevalence,
+    choose_thresholds,
     conformal_verdicts,
     p_values_generated,
     p_values_real,
     predictive_values,
+    smallest_certifiable_rate,
 )
 
 
@@ -73,6 +76,31 @@ def test_verdicts_where_one_class_both_or_none_is_plausible():
     ]
     far = np.arange(100.0, 120)
     assert conformal_verdicts(reals, far, [60.0], 0.05) == ["inconclusive"]
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.1, 0.29, 0.3])
+def test_thresholds_without_confidence_give_the_conformal_verdicts(rate):
+    rng = np.random.default_rng(3)
+    for size in (19, 20, 29, 99, 100):
+        # So alike that no score refutes both classes.
+        real, generated = rng.normal(size=size), rng.normal(size=size) + 0.2
+        new = np.concatenate([real, generated, rng.normal(size=200) * 3])
+        limits = choose_thresholds(real, generated, rate, confidence=None)
+        assert limits.certified
+        assert limits.confidence is None
+        assert limits.real < limits.generated
+        words = [limits.verdict(score) for score in new]
+        assert words == conformal_verdicts(real, generated, new, rate)
+
+
+def test_the_fewest_scores_for_a_rate_on_average():
+    assert allowed_exceedances(19, 0.05, None) == 0
+    assert allowed_exceedances(18, 0.05, None) is None
+    assert allowed_exceedances(39, 0.05, None) == 1
+    assert allowed_exceedances(99, 0.29, None) == 28
+    assert smallest_certifiable_rate(19, None) == pytest.approx(0.05)
+    with pytest.raises(ValueError, match=r"no less than 0\.0526 on average"):
+        choose_thresholds(np.arange(18), np.arange(18) + 5, 0.05, confidence=None)
 
 
 def test_log_odds_shift_by_the_prevalence():

@@ -116,7 +116,7 @@ class Brightness:
     def probability(self, logits: Tensor | float) -> Tensor:
         return torch.sigmoid(torch.as_tensor(logits, dtype=torch.float32))
 
-    def thresholds(self, fpr: float = 0.05) -> Thresholds:
+    def thresholds(self, fpr: float = 0.05, *, confidence: float | None = 0.95) -> Thresholds:
         real, generated = (self.arrays[f"calibration.{k}"].numpy() for k in ("real", "generated"))
         return choose_thresholds(real, generated, fpr)
 

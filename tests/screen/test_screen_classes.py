@@ -460,6 +460,43 @@ def test_a_rate_that_no_class_certifies_is_bad_usage(
     assert "certifies no less than 0.0295 for any class" in result.output
 
 
+def test_a_rate_on_average_needs_fewer_reals(file_with_classes: Path, tmp_path: Path) -> None:
+    """A hundred reals certify 3 % and hold 1 % on average: the threshold is their largest score."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    picture(0, 0).save(folder / "a.jpg", quality=90)
+    model = Model.load(file_with_classes)
+    highest = float(model.class_scores["JPEG high 64"].real.max())
+    shared = [str(folder), "--model", str(file_with_classes), "--workers=0", "--fpr=0.01"]
+    db = tmp_path / "run.sqlite"
+    result = CliRunner().invoke(screen_command, [*shared, "--db", str(db), "--conformal"])
+    assert result.exit_code == 0, result.output
+    assert "false alarms at most 0.01 on average" in result.output
+    info_of_run = run_info(db)
+    assert info_of_run["args"]["confidence"] is None
+    found = info_of_run["class_thresholds"]["JPEG high 64"]
+    assert found["threshold_generated"] == highest
+    assert found["smallest_fpr"] == pytest.approx(1 / 101)
+
+
+def test_class_thresholds_of_another_kind_judge_again(
+    file_with_classes: Path, tmp_path: Path
+) -> None:
+    """The thresholds of no known class may be the same."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    picture(0, 0).save(folder / "a.jpg", quality=90)
+    arguments = {"model": file_with_classes, "db": tmp_path / "run.sqlite", "workers": 0}
+    for confidence in (0.95, None, 0.95):
+        summary = screen([folder], fpr=0.05, confidence=confidence, **arguments)
+        judge = Judge(Model.load(file_with_classes), 0.05, confidence=confidence)
+        row = next(iter_rows(arguments["db"], summary.run, "file"))
+        limits = judge.classes["JPEG high 64"].thresholds
+        assert row["verdict"] == limits.verdict(row["logit"])
+        known = run_info(arguments["db"])["class_thresholds"]["JPEG high 64"]
+        assert known["threshold_generated"] == limits.generated
+
+
 def test_info_shows_the_classes(file_with_classes: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(info, ["--model", str(file_with_classes), "--fpr=0.04"])
     assert result.exit_code == 0, result.output
