@@ -43,6 +43,10 @@ Examples:
   gandetect screen ARCHIVE/ --model model.safetensors
 
 \b
+Files of the same name in both folders count as one source, as do those with the same `source` in a
+folder's manifest.json; no source is on both sides of a split.
+
+\b
 Exit codes: 0 done, 1 done but some images could not be used, 2 bad usage, 3 nothing was fitted
 (no usable images, or the files of the two classes differ in more than how they were made).
 

@@ -7,7 +7,6 @@ was chosen on the test. What is here is arranged against each of them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +23,9 @@ from gandetect.detect.model import Model
 from gandetect.detect.perturbations import ORIGINAL, Perturbation, named
 from gandetect.detect.softness import judged_delivery
 from gandetect.detect.tiles import cut_tiles, largest_even_square
-from gandetect.detect.training import Progress, image_files, source_of
+from gandetect.detect.training import Progress, image_files
 from gandetect.media import MediaError, read_luma
+from gandetect.media.manifests import sources_in
 
 # None is the whole image: its central square.
 REGIONS: tuple[int | None, ...] = (64, 128, None)
@@ -61,18 +61,10 @@ class Scored:
 
 
 def folder_items(folder: str | Path, label: int) -> list[Item]:
-    """The images below `folder`.
-
-    Their sources come from `manifest.json`, a list of objects with `file` and `source`, where the
-    folder has one; else the source is the file's name without its suffix.
-    """
-    folder = Path(folder)
-    manifest = folder / "manifest.json"
-    entries = json.loads(manifest.read_text()) if manifest.exists() else []
-    sources = {Path(entry["file"]).name: entry["source"] for entry in entries}
+    """The images below `folder`, with the sources of `manifests.sources_in`."""
     return [
-        Item(path, label, sources.get(path.name) or source_of(path, folder))
-        for path in image_files(folder)
+        Item(path, label, source)
+        for path, source in sources_in(folder, image_files(folder)).items()
     ]
 
 

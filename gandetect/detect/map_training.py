@@ -40,9 +40,9 @@ from gandetect.detect.training import (
     Sample,
     calibrated,
     image_files,
-    source_of,
 )
 from gandetect.media import MediaError, read_luma
+from gandetect.media.manifests import sources_in
 
 # Photographs that are kept back to judge by: this share, and never fewer than `FEWEST`.
 HELD_OUT, FEWEST = 0.2, 4
@@ -85,6 +85,7 @@ def load_photographs(
     """The photographs below `folder` that `kind` can learn from in tiles of `tile` pixels, and why
     the other files cannot be used. Raises ValueError where there are no images at all."""
     files, found, failed = image_files(folder), [], {}
+    sources = sources_in(folder, files)
     needed = warps.needed_side(tile) if kind == "warp" else tile
     for number, path in enumerate(files):
         if progress:
@@ -98,7 +99,7 @@ def load_photographs(
             failed[str(path)] = str(error)
             continue
         digest = hashlib.sha256(data).hexdigest()
-        found.append(Source(source_of(path, folder), partial(_luma, path), digest))
+        found.append(Source(sources[path], partial(_luma, path), digest))
     return found, failed
 
 

@@ -48,6 +48,7 @@ from gandetect.detect.simulate import Pair, simulate
 from gandetect.detect.simulation.network import GeneratorNetwork
 from gandetect.detect.tiles import MAX_TILES, cut_tiles, usable_side
 from gandetect.media import MediaError, read_luma, read_rgb, sniff
+from gandetect.media.manifests import sources_in
 
 # Networks see so many tiles of an image and no more: they train on every one of them many times.
 MAX_TILES_OF_NETWORKS = 4
@@ -143,10 +144,12 @@ def load_folder(
 ) -> None:
     """Add the images below `folder` to `dataset`; files that fail are noted there, not raised.
 
-    Files of both classes with the same name, apart from the suffix, count as one source: a
-    photograph and what was generated from it. Images smaller than `min_side` fail.
+    Files of both classes with the same name, apart from the suffix, count as one source, a
+    photograph and what was generated from it, unless the manifest of the folder says otherwise
+    (`manifests.sources_in`). Images smaller than `min_side` fail.
     """
     files = image_files(folder)
+    sources = sources_in(folder, files)
     for number, path in enumerate(files):
         if progress:
             progress(f"reading {Path(folder).name}", number, len(files))
@@ -160,8 +163,9 @@ def load_folder(
         except (MediaError, ValueError, OSError) as error:
             dataset.failed[str(path)] = str(error)
             continue
-        group = source_of(path, folder)
-        dataset.samples.append(Sample(group, label, tile, features, calibration_class=known))
+        dataset.samples.append(
+            Sample(sources[path], label, tile, features, calibration_class=known)
+        )
         dataset.rows.append(row)
         dataset.hashes[label].append(hashlib.sha256(data).hexdigest())
 
@@ -183,10 +187,10 @@ def simulate_folder(
 
     Pairs smaller than `min_side` are left out. `networks`: trained generators that make half of the
     pairs, see `autoencoders`. `sources`: the photographs to take and what each counts as; None
-    takes all, each by itself.
+    takes all, and what the manifest of the folder says of them.
     """
     if sources is None:
-        sources = {path: source_of(path, folder) for path in image_files(folder)}
+        sources = sources_in(folder, image_files(folder))
     files = list(sources)
     readable = [path for path in files if _note_failure(dataset, path)]
     planes = [partial(read_rgb, path) for path in readable]
@@ -194,11 +198,6 @@ def simulate_folder(
         if progress:
             progress("simulating", pair.source, len(readable))
         _add_pair(dataset, pair, sources[readable[pair.source]], spec, tiles, min_side)
-
-
-def source_of(path: Path, folder: str | Path) -> str:
-    """What an image stems from, by its name: its path below `folder` without the suffix."""
-    return path.relative_to(folder).with_suffix("").as_posix()
 
 
 def _note_failure(dataset: Dataset, path: Path) -> bool:

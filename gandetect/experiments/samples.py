@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gandetect.detect.audit import describe
-from gandetect.detect.training import Progress, image_files, source_of
+from gandetect.detect.training import Progress, image_files
 from gandetect.experiments.features import Array, published_features
 from gandetect.experiments.settings import Setting
 from gandetect.media import MediaError, read_luma
+from gandetect.media.manifests import source_of
 
 CLASSES = ("real", "generated")
 NO_EPS = 0.0

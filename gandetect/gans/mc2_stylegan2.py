@@ -32,7 +32,7 @@ class MC2StyleGAN2Config(StyleGAN2Config):
     """
 
     kinds: int = 3
-    counting: float = 1.0
+    counting: float = 0.2
     truncation: float = 1.0
 
     def __post_init__(self) -> None:
@@ -62,7 +62,7 @@ class MC2StyleGAN2(StyleGAN2):
     source = (
         "Saseendran, Skubch and Keuper, 2021 (arXiv 2103.16795), written anew on the StyleGAN2 "
         "here; the dense skips of its generator are read as the counts at every layer of the "
-        "mapping network; the norm of the counting error is averaged over images and weighs 1, "
+        "mapping network; the norm of the counting error is averaged over images and weighs 0.2, "
         "which is ours; generated images have the counts of the batch"
     )
     Configuration = MC2StyleGAN2Config

@@ -6,12 +6,10 @@ Everything here is Pillow and files; `gandetect.gans.data` makes data sets of it
 from __future__ import annotations
 
 import io
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +17,8 @@ from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from gandetect.media import read_rgb, sniff
+from gandetect.media.manifests import read_manifest, source_in
 
-MANIFEST = "manifest.json"
 # Those that carry an orientation tag; the picture itself is decoded by `read_rgb`.
 _TAGGED = ("JPEG", "PNG", "TIFF", "WEBP")
 
@@ -49,8 +47,7 @@ def find_pictures(folders: Sequence[str | Path]) -> tuple[list[Picture], dict[st
     """The pictures below `folders` in order, and why other files that look like some are out.
 
     A picture is known by its content or its extension; videos, texts and hidden files are passed
-    over. Its source is its path below the folder without the suffix, unless a `manifest.json` there
-    (of `recipes/photographs.py`, or a list of objects with `file` and `source`) says another.
+    over. Its source is that of `manifests.source_in`.
 
     Raises ValueError where something given is no folder, or has no picture.
     """
@@ -70,7 +67,7 @@ def _found_below(folder: Path, failed: dict[str, str]) -> Iterable[Picture]:
     # Of the screening room: hidden files, links, loops and what cannot be read are dealt with.
     from gandetect.screen.sources import Source, Unreadable, find_files
 
-    manifest = _manifest(folder)
+    manifest = read_manifest(folder)
     for one in find_files([folder]):
         path = Path(one.path)
         if isinstance(one, Unreadable):
@@ -80,7 +77,7 @@ def _found_below(folder: Path, failed: dict[str, str]) -> Iterable[Picture]:
             said = manifest.get(below.as_posix(), {})
             yield Picture(
                 path,
-                str(said.get("group") or said.get("source") or below.with_suffix("").as_posix()),
+                source_in(said, path, folder),
                 below.parts[0] if len(below.parts) > 1 else "",
                 str(said.get("licence", "")),
                 (one.size, one.mtime_ns),
@@ -94,17 +91,6 @@ def _is_picture(path: Path, named_like_media: bool) -> bool:
         # Reading it will say why.
         return named_like_media
     return kind == "image" or (kind is None and named_like_media)
-
-
-def _manifest(folder: Path) -> dict[str, dict[str, Any]]:
-    """What the folder's manifest says of each file; nothing where it is of another kind."""
-    try:
-        document = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    rows = document.get("photographs") if isinstance(document, dict) else document
-    good = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-    return {str(row["file"]): row for row in good if "file" in row}
 
 
 def decoded(data: bytes) -> Image.Image:

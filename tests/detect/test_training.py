@@ -1,10 +1,14 @@
 """`fit` on few samples works, says how uncertain it is, and every classifier makes a model file."""
 
+import json
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from gandetect.detect.evaluation import folder_items
 from gandetect.detect.features import FeatureSpec
 from gandetect.detect.model import Model
 from gandetect.detect.training import (
@@ -110,6 +114,39 @@ def test_scores_come_from_fits_that_did_not_see_the_source():
 
     cross_fitted_scores(samples, Recorder, seed=0)
     assert len(seen) == 20
+
+
+def test_what_a_manifest_names_as_one_source_is_one(folders, tmp_path):
+    """In a fit, in simulated pairs and in an evaluation alike."""
+    listed = [
+        {"file": "real0.png", "source": "one"},
+        {"file": "real1.png", "group": "one"},
+        {"file": "elsewhere/real2.png", "source": "two"},
+        "no row",
+    ]
+    real = folders / "real"
+    (real / "manifest.json").write_text(json.dumps({"photographs": listed}))
+    wanted = {"one": 2, "two": 1}
+    dataset, simulated = Dataset(), Dataset()
+    load_folder(dataset, real, 0, FeatureSpec(), 64)
+    simulate_folder(simulated, real, FeatureSpec(), (64,), pairs=1, seed=0)
+    for named in (
+        [sample.group for sample in dataset.samples],
+        [sample.group for sample in simulated.samples if sample.label == 0],
+        [item.source for item in folder_items(real, 0)],
+    ):
+        counts = Counter(named)
+        assert {name: counts[name] for name in wanted} == wanted
+        assert all(number == 1 for name, number in counts.items() if name not in wanted)
+        assert len(named) == 10
+
+
+@pytest.mark.parametrize("text", ["no json", "{}", "[1, 2]", '{"photographs": 7}', "[{}]"])
+def test_a_manifest_of_another_kind_is_passed_over(text, folders):
+    (folders / "real" / "manifest.json").write_text(text)
+    assert {item.source for item in folder_items(folders / "real", 0)} == {
+        f"real{number}" for number in range(10)
+    }
 
 
 def test_one_image_of_a_class_is_too_few(folders):

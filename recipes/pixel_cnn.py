@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""Train the plain network on pixels on a pair of sets that differ in nothing but their making.
+
+    python recipes/spectral_training.py --photographs data/photographs
+    python recipes/pixel_cnn.py --out docs/pixel-cnn.json
+
+The generated images are those of the DCGAN that `spectral_training.py` trained, the real ones are
+squares of the same photographs that it was not trained on. Both are written as PNG by one program.
+A generator's images are darker or brighter than photographs on the whole, and a network on pixels
+would learn that: so each image drawn is paired with the square most like it in mean and range, and
+pairs that are not alike are left out. The audit of `gandetect fit` says whether it was enough.
+Images of one photograph stay on one side of every split.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from gandetect.gans import Images, load_model, sample
+from gandetect.gans.data import patches
+from gandetect.media.manifests import MANIFEST
+from gandetect.ops.benchmark import device_name
+from gandetect.ops.reference import GREY_WEIGHTS
+from gandetect.tensorfile import write_whole
+
+# What the audit sees of brightness: the mean, and the levels below and above which few pixels are.
+LEVELS = (0.05, 0.95)
+
+
+def main() -> int:
+    args = arguments()
+    torch.set_num_threads(args.threads)
+    model = load_model(args.generator)
+    squares = other_squares(args, model.config.size)
+    drawn = sample(model, 2 * args.pairs, seed=args.seed + 1)
+    made, real = alike(drawn, squares.images, args.pairs)
+    folders = written(args.work, drawn[made], squares.images[real], sources_of(squares, real))
+    fit = fitted(args, model.config.size, folders)
+    report = {
+        "generator": {"model": model.name, "steps": model.config.steps},
+        "photographs": len(set(sources_of(squares, real))),
+        "pairs": args.pairs,
+        "torch": torch.__version__,
+        "machine": {"cpu": device_name("cpu"), "threads": args.threads},
+        "seed": args.seed,
+        **{name: fit[name] for name in ("images", "auc", "accuracy", "audit")},
+        "balanced_accuracy": float(np.mean([rate[0] for rate in fit["accuracy"].values()])),
+    }
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(args.out, (json.dumps(report, indent=1) + "\n").encode())
+    return 0
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--photographs", type=Path, default=Path("data/photographs"))
+    parser.add_argument("--generator", type=Path, default=Path("data/spectral_training/none"))
+    parser.add_argument("--work", type=Path, default=Path("data/pixel_cnn"))
+    parser.add_argument("--out", type=Path, default=Path("docs/pixel-cnn.json"))
+    parser.add_argument("--pairs", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    return parser.parse_args()
+
+
+def other_squares(args: argparse.Namespace, size: int) -> Images:
+    """The squares that `spectral_training.py` measures by, and does not train on."""
+    every = patches(args.photographs, size, per_photograph=40, seed=args.seed, least_factor=2.0)
+    return every.take(range(1, len(every), 2))
+
+
+def sources_of(squares: Images, chosen: Tensor) -> list[str]:
+    assert squares.sources is not None
+    return [str(squares.sources[i]) for i in chosen.tolist()]
+
+
+def alike(drawn: Tensor, real: Tensor, pairs: int) -> tuple[Tensor, Tensor]:
+    """Numbers of the `pairs` images (N, 3, S, S) of each kind that agree best in brightness."""
+    ours, theirs = brightness(drawn), brightness(real)
+    scale = torch.cat([ours, theirs]).std(dim=0)
+    distance = torch.cdist(ours / scale, theirs / scale)
+    rows, columns = linear_sum_assignment(distance.numpy())
+    order = np.argsort(distance.numpy()[rows, columns])[:pairs]
+    return torch.from_numpy(rows[order]), torch.from_numpy(columns[order])
+
+
+def brightness(images: Tensor) -> Tensor:
+    """Mean and levels (N, 3) of the luma of `images` (N, 3, S, S) uint8."""
+    luma = (images * torch.tensor(GREY_WEIGHTS)[:, None, None]).sum(dim=1).flatten(1)
+    levels = torch.quantile(luma, torch.tensor(LEVELS), dim=1)
+    return torch.cat([luma.mean(dim=1, keepdim=True), levels.T], dim=1)
+
+
+def written(work: Path, made: Tensor, real: Tensor, sources: list[str]) -> tuple[Path, Path]:
+    """Folders of PNG files of both kinds, the real ones with what they stem from."""
+    shutil.rmtree(work, ignore_errors=True)
+    folders = work / "generated", work / "real"
+    for folder, images in zip(folders, (made, real), strict=True):
+        folder.mkdir(parents=True)
+        for number, image in enumerate(images):
+            picture = Image.fromarray(image.permute(1, 2, 0).numpy())
+            picture.save(folder / f"{folder.name}-{number:04d}.png")
+    rows = [{"file": f"real-{i:04d}.png", "source": source} for i, source in enumerate(sources)]
+    (folders[1] / MANIFEST).write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    return folders
+
+
+def fitted(args: argparse.Namespace, size: int, folders: tuple[Path, Path]) -> dict[str, Any]:
+    """What the command says; cross-fitted, so that no image is judged by a fit that saw it."""
+    command = [
+        sys.executable, "-m", "gandetect", "fit", "--classifier", "cnn", "--tile", str(size),
+        "--generated", str(folders[0]), "--real", str(folders[1]), "--seed", str(args.seed),
+        "--json", "-o", str(args.work / "cnn.safetensors"),
+    ]  # fmt: skip
+    found = subprocess.run(command, stdout=subprocess.PIPE, check=False, text=True)
+    result: dict[str, Any] = json.loads(found.stdout)
+    if "error" in result:
+        raise SystemExit(result["error"])
+    return result
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
