@@ -24,11 +24,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gandetect.detect import FeatureSpec, cut_tiles, extract, load_shipped
+from gandetect.detect import FeatureSpec, Model, cut_tiles, extract, load_shipped
 from gandetect.detect.evaluation import Item, folder_items
 from gandetect.detect.folds import source_folds
 from gandetect.detect.perturbations import named
-from gandetect.detect.tiles import MIN_SIDE
 from gandetect.detect.training import Sample, fit_samples
 from gandetect.media import read_luma
 from gandetect.ops.benchmark import device_name
@@ -37,22 +36,24 @@ from gandetect.tensorfile import write_whole
 DELIVERIES = ("none", "jpeg-90", "jpeg-75")
 CLASSIFIERS = ("logistic", "additive", "svm", "boosted")
 SHIPPED = "the detector that ships"
-TILE = 128
+# Of up-scalers and of faces.
+TILES = (128, 64)
 Array = NDArray[np.float64]
 
 
 def main() -> int:
     args = arguments()
     torch.set_num_threads(args.threads)
-    sets = {}
+    model, sets = load_shipped(), {}
     for name in paired_sets(args.sets):
-        sets[name] = measured(args.sets / name, args.sets / f"{name}_real", args.seed)
+        folders = args.sets / name, args.sets / f"{name}_real"
+        sets[name] = measured(*folders, model, args.seed)
         print(f"{name}: {json.dumps(sets[name]['balanced_accuracy'])}", file=sys.stderr, flush=True)
     report = {
         "torch": torch.__version__,
         "machine": {"cpu": device_name("cpu"), "threads": args.threads},
         "seed": args.seed,
-        "model": load_shipped().sha256,
+        "model": model.sha256,
         "sets": sets,
         "mean": means([one["balanced_accuracy"] for one in sets.values()]),
     }
@@ -75,55 +76,47 @@ def arguments() -> argparse.Namespace:
 def paired_sets(folder: Path) -> list[str]:
     """Sets with real images of their own that carry no JPEG: those that were reduced first, and
     faces, whose reals are."""
-    names = sorted(
-        path.name for path in folder.iterdir() if (folder / f"{path.name}_real").exists()
-    )
+    names = sorted(one.name for one in folder.iterdir() if (folder / f"{one.name}_real").exists())
     found = [name for name in names if name.endswith("_reduced") or f"{name}_reduced" not in names]
     if not found:
         raise SystemExit(f"{folder}: no sets; make them with recipes/third_party.py")
     return found
 
 
-def measured(generated: Path, real: Path, seed: int) -> dict[str, Any]:
+def measured(generated: Path, real: Path, model: Model, seed: int) -> dict[str, Any]:
     """Balanced accuracy by classifier and delivery, on sources that were not trained on."""
     items = [*folder_items(real, 0), *folder_items(generated, 1)]
-    side = TILE if all(largest_side(item) >= TILE for item in items) else MIN_SIDE
-    samples = {delivery: samples_of(items, side, delivery) for delivery in DELIVERIES}
+    planes = [read_luma(item.path).as_uint8_range() for item in items]
+    smallest = min(min(plane.shape) for plane in planes)
+    side = max(tile for tile in TILES if tile <= smallest)
+    tiles = {delivery: squares(planes, side, delivery) for delivery in DELIVERIES}
+    samples = {delivery: samples_of(items, found) for delivery, found in tiles.items()}
     labels = np.array([item.label for item in items])
-    found = {
+    accuracy = {
         classifier: {
             delivery: balanced(labels, scores)
             for delivery, scores in cross_fitted(samples, labels, classifier, seed).items()
         }
         for classifier in CLASSIFIERS
     }
-    shipped = load_shipped()
-    found[SHIPPED] = {
-        delivery: balanced(
-            labels, np.array([shipped_logit(x) for x in squares(items, side, delivery)])
-        )
-        for delivery in DELIVERIES
+    accuracy[SHIPPED] = {
+        delivery: balanced(labels, np.array([float(model.logits(x).mean()) for x in found]))
+        for delivery, found in tiles.items()
     }
-    assert shipped.min_side <= side
-    return {"images": np.bincount(labels).tolist(), "tile": side, "balanced_accuracy": found}
+    return {"images": np.bincount(labels).tolist(), "tile": side, "balanced_accuracy": accuracy}
 
 
-def largest_side(item: Item) -> int:
-    return min(read_luma(item.path).as_uint8_range().shape)
-
-
-def squares(items: Sequence[Item], side: int, delivery: str) -> list[Tensor]:
-    """The tiles (T, side, side) of each of `items` after `delivery`."""
+def squares(planes: Sequence[Tensor], side: int, delivery: str) -> list[Tensor]:
+    """The tiles (T, side, side) of each of `planes` (H, W) after `delivery`."""
     (change,) = named(delivery)
-    planes = (read_luma(item.path).as_uint8_range() for item in items)
     delivered = (change.apply(p.float().clamp(0, 255).round().to(torch.uint8)) for p in planes)
     return [cut_tiles(plane, side, min_side=side) for plane in delivered]
 
 
-def samples_of(items: Sequence[Item], side: int, delivery: str) -> list[Sample]:
+def samples_of(items: Sequence[Item], tiles: Sequence[Tensor]) -> list[Sample]:
     return [
-        Sample(item.source, item.label, side, extract(tiles, FeatureSpec()).numpy())
-        for item, tiles in zip(items, squares(items, side, delivery), strict=True)
+        Sample(item.source, item.label, squares.shape[-1], extract(squares, FeatureSpec()).numpy())
+        for item, squares in zip(items, tiles, strict=True)
     ]
 
 
