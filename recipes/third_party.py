@@ -42,6 +42,10 @@ is cropped, which takes the JPEG grid from both. A DCGAN's set has 64x64 crops o
 reduced to faces' scale (`dcgan_real`) and at their own scale (`dcgan_real_native`). Every file is
 a PNG by the same writer. `manifest.json` names the split, and the photograph each file stems from.
 A set that is there is kept: delete its folder to have it made again.
+
+Larger ones for tiles of 256 and 512 pixels:
+
+    python recipes/third_party.py --side 512 --count 40 --out data/third_party_512
 """
 
 from __future__ import annotations
@@ -53,7 +57,7 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -115,6 +119,7 @@ class Upscaler:
     skip: bool = False
     peak: int = 1
     side: int = 256
+    smallest: int = SMALLEST
     count: int = COUNT
 
 
@@ -163,11 +168,15 @@ def main() -> int:
     parser.add_argument(
         "--only", choices=[*FACES, *UPSCALERS], action="append", help="one set; repeatable"
     )
+    parser.add_argument(
+        "--side", type=int, help="of what up-scalers make, and no smaller; no faces then"
+    )
+    parser.add_argument("--count", type=int, help="images of each up-scaler")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     halves = load_photographs(args.photographs)
-    for name in args.only or [*FACES, *UPSCALERS]:
+    for name in args.only or ([*UPSCALERS] if args.side else [*FACES, *UPSCALERS]):
         if (args.out / name / "manifest.json").exists():
             print(f"{name}: kept as it is")
             continue
@@ -177,13 +186,21 @@ def main() -> int:
                 rows = faces_set(name, weights, halves[FACES[name].split], args.out)
             else:
                 upscale = upscaler(name, weights, args.wheels / "site", args.threads)
-                rows = upscaled_set(name, upscale, halves[UPSCALERS[name].split], args.out)
+                network = asked_for(UPSCALERS[name], args.side, args.count)
+                rows = upscaled_set(name, network, upscale, halves[network.split], args.out)
         # The set's own folder is written last, so that one which was cut off is made again.
         for folder in sorted({str(row["set"]) for row in rows}, key=lambda one: (one == name, one)):
             own = [row for row in rows if row["set"] == folder]
             (args.out / folder / "manifest.json").write_text(json.dumps(own, indent=1))
             print(f"{folder}: {len(own)} images")
     return 0
+
+
+def asked_for(network: Upscaler, side: int | None, count: int | None) -> Upscaler:
+    """`network` with images of `side` pixels, no smaller ones, and `count` of them."""
+    if side:
+        network = replace(network, side=side, smallest=side)
+    return replace(network, count=count) if count else network
 
 
 def load_photographs(folder: Path) -> dict[str, list[Path]]:
@@ -272,10 +289,12 @@ def faces_set(name: str, weights: Path, photographs: list[Path], out: Path) -> l
     return rows
 
 
-def upscaled_set(name: str, upscale: Upscale, photographs: list[Path], out: Path) -> list[Row]:
-    network, rows = UPSCALERS[name], []
+def upscaled_set(
+    name: str, network: Upscaler, upscale: Upscale, photographs: list[Path], out: Path
+) -> list[Row]:
+    rows: list[Row] = []
     for suffix, reduction in (("", 1), ("_reduced", 2)):
-        pictures = reduced_crops(photographs, reduction, network.side)
+        pictures = reduced_crops(photographs, reduction, network)
         for number, (path, crop) in zip(range(network.count), pictures, strict=False):
             small = np.asarray(resized(crop, 1 / network.scale))
             for folder, image in ((name + suffix, upscale(small)),
@@ -287,13 +306,13 @@ def upscaled_set(name: str, upscale: Upscale, photographs: list[Path], out: Path
 
 
 def reduced_crops(
-    photographs: Iterable[Path], reduction: int, side: int
+    photographs: Iterable[Path], reduction: int, network: Upscaler
 ) -> Iterator[tuple[Path, Image.Image]]:
-    """The busiest crop of each photograph after its reduction, where it is at least SMALLEST."""
+    """The busiest crop of each photograph after its reduction, where it is large enough."""
     for path in photographs:
         picture = resized(rgb(path), 1 / reduction)
-        size = min(side, min(picture.size) // 8 * 8)
-        if size >= SMALLEST:
+        size = min(network.side, min(picture.size) // 8 * 8)
+        if size >= network.smallest:
             yield path, next(busiest_crops(picture, size, 1))
 
 

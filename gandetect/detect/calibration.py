@@ -244,6 +244,28 @@ def class_thresholds(
     return result
 
 
+def lowest_limits(
+    groups: Mapping[str, ClassScores],
+    harm: Mapping[str, Sequence[int]],
+    fpr: float,
+    confidence: float | None,
+) -> dict[str, float]:
+    """For each class of `harm` the score that nothing called generated stays below, at rates up to
+    `fpr`: its upper threshold before it is kept apart from the lower one. Infinite where the
+    class gives no verdict."""
+    reals = {name: (group.real, group.real_sources) for name, group in groups.items()}
+    return {
+        name: _class_limit(
+            name,
+            [other for other in sorted(groups) if _at_least(harm[other], harm[name])],
+            reals,
+            fpr,
+            confidence,
+        )[0]
+        for name in harm
+    }
+
+
 # What the thresholds of a class rest on, in words.
 BASES = {
     "own": "its own",

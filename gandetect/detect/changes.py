@@ -27,7 +27,7 @@ from gandetect.detect.features import FeatureSpec, Spec
 from gandetect.detect.members import FUSION
 from gandetect.detect.model import Model
 from gandetect.detect.planes import PlaneSpec
-from gandetect.detect.reference import QUANTILES, References
+from gandetect.detect.reference import QUANTILES
 from gandetect.ops.conventions import CONVENTIONS, LOG, LOG_AMPLITUDE, VALUES
 
 # Changes beyond this are of no use to know: no processing of pictures makes them.
@@ -132,7 +132,7 @@ def decibel_per_unit(spec: Spec) -> float | None:
 
 def metric_of(model: Model, size: int) -> Metric:
     """What changes of the `size` features of `model` are measured by."""
-    references = References.from_model(model.arrays, model.card)
+    references = model.references
     if references is None:
         return Metric("units of the features", torch.ones(size).double())
     if references.covariance is not None:

@@ -21,7 +21,7 @@ from gandetect.detect.contributions import (
 from gandetect.detect.features import FeatureSpec
 from gandetect.detect.members import FUSION
 from gandetect.detect.model import Model
-from gandetect.detect.reference import Likeness, References, likeness, traces_of
+from gandetect.detect.reference import Likeness, likeness, traces_of
 
 __all__ = [
     "Breakdown",
@@ -71,7 +71,7 @@ def nearest_family(
         return None, (
             "This model is no detector of spectral profiles alone, which up-samplers are named by."
         )
-    references = References.from_model(model.arrays, model.card)
+    references = model.references
     if references is None:
         return None, (
             "This model carries no references: there is no band of real images to compare with, "

@@ -15,7 +15,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,6 +28,7 @@ from gandetect.detect.calibration import (
     Thresholds,
     choose_thresholds,
     class_thresholds,
+    lowest_limits,
     scores_from_arrays,
     scores_to_arrays,
 )
@@ -37,6 +37,7 @@ from gandetect.detect.features import FeatureSpec, Spec, extract, spec_from_dict
 from gandetect.detect.members import FUSION, fused, members_of
 from gandetect.detect.phases import phase_count
 from gandetect.detect.planes import PlaneSpec
+from gandetect.detect.reference import References
 from gandetect.detect.tiles import MAX_TILES, central_square
 from gandetect.media import LUMA_DEFINITION
 from gandetect.tensorfile import pack, unpack
@@ -260,15 +261,28 @@ class Model:
         harm = calibration_harm()
         return class_thresholds(self.class_scores, harm, fpr, confidence=confidence)
 
-    @cached_property
-    def suspicious_from(self) -> float:
-        """The logit above which it matters whether a lossless file hides an earlier JPEG.
+    def suspicious_from(self, fpr: float) -> dict[str, float]:
+        """By size of the squares that are scored: the logit above which it matters how an image
+        was delivered, which its pixels tell better than its file.
 
-        The lowest median of the reals of a class: at rates below one half no class calls an image
-        generated that scores less. Infinite where the model knows no classes.
+        The lowest threshold of a class of that size: at false-alarm rates up to `fpr`, certified or
+        on average, none calls an image generated that scores no more. Empty where the model knows
+        no classes.
         """
-        reals = [scores.real for scores in self.class_scores.values() if len(scores.real)]
-        return min((float(np.median(real)) for real in reals), default=math.inf)
+        if not self.class_scores:
+            return {}
+        lowest: dict[str, float] = {}
+        for confidence in (CONFIDENCE, None):
+            limits = lowest_limits(self.class_scores, calibration_harm(), fpr, confidence)
+            for name, limit in limits.items():
+                size = name.rpartition(" ")[2]
+                lowest[size] = min(limit, lowest.get(size, math.inf))
+        return lowest
+
+    @cached_property
+    def references(self) -> References | None:
+        """What the explanation of a verdict compares with; None where the model carries none."""
+        return References.from_model(self.arrays, self.card)
 
     def verdict(self, logit: float, thresholds: Thresholds) -> str:
         """One of "real", "generated", "inconclusive" for an image's logit."""

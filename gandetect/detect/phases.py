@@ -8,9 +8,10 @@ number of taps at each phase differs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 # Two stages of doubling.
 PERIOD = 4
@@ -27,6 +28,9 @@ _SQUARES = (
 # Each row of these DFT coefficients is the conjugate of another, or stands for itself.
 _COEFFICIENTS = [(a, b) for a in range(PERIOD) for b in range(PERIOD // 2 + 1) if (a, b) != (0, 0)]
 
+# The rows, columns and weights of a filter.
+_Filter = list[tuple[int, int, int]]
+
 
 def phase_count() -> int:
     """How many features `phase_features` makes."""
@@ -38,36 +42,52 @@ def phase_features(tiles: Tensor) -> Tensor:
 
     For each of several small high-pass filters: the mean response and the mean log size of it at
     each of 4x4 phases; of both the log magnitude of their DFT over the phases, without the mean. A
-    shift of the tile changes none of them.
+    shift of the tile changes none of them. Within 0.01 of float64.
     """
-    images = tiles[:, None].double()
-    return torch.cat([_periodic(_filtered(images, taps)) for taps in _filters()], dim=1).float()
+    images = tiles.float()
+    means = torch.stack([_means(_filtered(images, taps)) for taps in _filters()], dim=1)
+    spectrum = torch.fft.fft2(means.double()).abs() / PERIOD**2
+    amplitudes = spectrum.flatten(3)[..., [a * PERIOD + b for a, b in _COEFFICIENTS]]
+    return torch.log(amplitudes + _FLOOR).flatten(1).float()
 
 
-def _filters() -> list[Tensor]:
-    lines = [torch.tensor([line]) for line in _LINES]
-    squares = [torch.tensor(square) for square in _SQUARES]
-    return [taps.double() for taps in (*lines, *(line.T for line in lines), *squares)]
+def _filters() -> list[_Filter]:
+    across = [[(0, x, tap) for x, tap in enumerate(line) if tap] for line in _LINES]
+    down = [[(y, x, tap) for x, y, tap in line] for line in across]
+    return [*across, *down, *(_taps(square) for square in _SQUARES)]
 
 
-def _filtered(images: Tensor, taps: Tensor) -> Tensor:
-    """Responses (N, h, w) of images (N, 1, S, S), cut to whole periods."""
-    responses = F.conv2d(images, taps[None, None].to(images.device))[:, 0]
-    height, width = (side // PERIOD * PERIOD for side in responses.shape[1:])
-    return responses[:, :height, :width]
+def _taps(square: Sequence[Sequence[int]]) -> _Filter:
+    return [(y, x, tap) for y, row in enumerate(square) for x, tap in enumerate(row) if tap]
 
 
-def _periodic(responses: Tensor) -> Tensor:
+def _filtered(images: Tensor, taps: _Filter) -> Tensor:
+    """Responses (N, h, w) of images (N, S, S), cut to whole periods.
+
+    Sums of shifted images: of whole grey levels they are exact.
+    """
+    reach = [max(one[axis] for one in taps) for axis in (0, 1)]
+    height, width = (
+        (side - more) // PERIOD * PERIOD for side, more in zip(images.shape[1:], reach, strict=True)
+    )
+    responses = images.new_zeros(len(images), height, width)
+    for y, x, tap in taps:
+        responses.add_(images[:, y : y + height, x : x + width], alpha=tap)
+    return responses
+
+
+def _means(responses: Tensor) -> Tensor:
+    """Means by phase (N, 2, 4, 4) of `responses` (N, h, w): of them, relative to their mean size,
+    and of the log of their size."""
     size = responses.abs()
-    logs = torch.log(size + _ROUNDING)
-    scale = size.mean(dim=(1, 2))[:, None] + _ROUNDING
-    parts = [_amplitudes(responses) / scale, _amplitudes(logs)]
-    return torch.log(torch.cat(parts, dim=1) + _FLOOR)
+    scale = size.mean(dim=(1, 2))[:, None, None] + _ROUNDING
+    logs = size.add_(_ROUNDING).log_()
+    return torch.stack([_by_phase(responses) / scale, _by_phase(logs)], dim=1)
 
 
-def _amplitudes(values: Tensor) -> Tensor:
-    """Magnitudes (N, coefficients) of the DFT of the means of `values` (N, h, w) by phase."""
+def _by_phase(values: Tensor) -> Tensor:
+    """Means (N, 4, 4) of `values` (N, h, w) at each phase."""
     count, height, width = values.shape
-    grid = values.reshape(count, height // PERIOD, PERIOD, width // PERIOD, PERIOD)
-    spectrum = torch.fft.fft2(grid.mean(dim=(1, 3))).abs() / PERIOD**2
-    return torch.stack([spectrum[:, a, b] for a, b in _COEFFICIENTS], dim=1)
+    # Rows first: whole rows are added, and what is left is small.
+    rows = values.reshape(count, height // PERIOD, PERIOD, width).mean(dim=1)
+    return rows.reshape(count, PERIOD, width // PERIOD, PERIOD).mean(dim=2)

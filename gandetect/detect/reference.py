@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,12 @@ class References:
         """Which features (..., F) lie outside the band that holds nine of ten reals, bool."""
         return (features < self.real[0]) | (features > self.real[2])
 
+    @cached_property
+    def _factor(self) -> Tensor:
+        """The Cholesky factor (M, M) of the covariance, which is there."""
+        assert self.covariance is not None
+        return torch.linalg.cholesky(self.covariance.double())
+
     def compare(self, traces: Tensor) -> tuple[list[str], Tensor, Tensor]:
         """Hypotheses (REAL, then the families), the shares (N, 1 + families) of `traces` (N, M),
         and the distances (N,) to the nearest of them, in standard deviations per trace.
@@ -111,9 +118,8 @@ class References:
         size = len(self.center)
         means = torch.stack([torch.zeros(size).double(), *self.signatures.values()]).double()
         offsets = traces.double() - self.center.double()
-        factor = torch.linalg.cholesky(self.covariance.double())
         whitened, centers = (
-            torch.linalg.solve_triangular(factor, rows.T, upper=False).T
+            torch.linalg.solve_triangular(self._factor, rows.T, upper=False).T
             for rows in (offsets, means)
         )
         squares = (whitened[:, None] - centers[None]).square().sum(dim=-1)

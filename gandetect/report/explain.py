@@ -549,7 +549,7 @@ def _explained(
     own = calibration_class(judged, size_class(side)) if judged else ""
     thresholds = classes[own].thresholds if own in classes else limits
     found = evidence(model, everything[used], thresholds, lossless=inputs.delivery == LOSSLESS)
-    references = References.from_model(model.arrays, model.card)
+    references = model.references
     chosen = set(used)
     return Explanation(
         path=path,

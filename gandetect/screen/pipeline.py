@@ -34,7 +34,16 @@ from gandetect.screen.regions import CutOptions
 from gandetect.screen.schema import ITEM_COLUMNS, UNKNOWN, StoreError, file_key, text_path
 from gandetect.screen.significance import keep_significant
 from gandetect.screen.sources import Found, Skipped, Source, Unreadable, find_files
-from gandetect.screen.verdict import EVEN, MIN_FRAMES, Judge, Scorer, Verdict
+from gandetect.screen.verdict import (
+    EVEN,
+    LOOK_RATES,
+    MIN_FRAMES,
+    Judge,
+    Scorer,
+    Verdict,
+    look_rate,
+    suspicious_from,
+)
 from gandetect.screen.work import Scored, WorkSettings, prepare, work_here
 from gandetect.screen.writer import FileRows, Known, Writer, fitting, plain
 
@@ -111,8 +120,11 @@ class ScreenOptions:
     region: str = "tiles"
     max_tiles: int = 16
 
-    def work(self, model: Scorer, batch_size: int = 64, device: str = "cpu") -> WorkSettings:
-        """What workers are told; raises ValueError for options out of range."""
+    def work(
+        self, model: Scorer, batch_size: int = 64, device: str = "cpu", fpr: float = 0.05
+    ) -> WorkSettings:
+        """What workers are told for runs at the rate `fpr`; raises ValueError for options out of
+        range."""
         options = CutOptions(
             self.region,
             model.tile,
@@ -121,7 +133,8 @@ class ScreenOptions:
             as_decoded=bool(getattr(model, "ignores_brightness", False)),
         )
         sampling = Sampling(self.every, self.max_frames, self.keyframes)
-        return WorkSettings(model, sampling, options, batch_size, device)
+        suspicious = suspicious_from(model, fpr)
+        return WorkSettings(model, sampling, options, batch_size, device, suspicious)
 
     def key(self) -> str:
         """The options as text that is the same for the same options."""
@@ -179,7 +192,7 @@ def screen(
     check_options(batch_size, workers, fdr, device, region, prevalence)
     options = ScreenOptions(every, max_frames, keyframes, region, max_tiles)
     scorer = load_scorer(model)
-    settings = options.work(scorer, batch_size, device)
+    settings = options.work(scorer, batch_size, device, fpr)
     count = default_workers() if workers is None else workers
 
     def scored(chunks: Iterator[Chunk[Source]]) -> Iterator[Outcome]:
@@ -234,7 +247,7 @@ def run_over(
     judge = Judge(model, fpr, options.key(), prevalence, confidence)
     args = {**args, "fpr": fpr, "confidence": confidence, **asdict(options)}
     started = time.monotonic()
-    with Writer(db, _spec_row(model, options), _run_row(judge, fpr, fdr, args)) as writer:
+    with Writer(db, _spec_row(model, options, fpr), _run_row(judge, fpr, fdr, args)) as writer:
         summary = Summary(writer.path, writer.run, model.name)
         run = _Run(judge, writer, summary, options, again, retry_errors, progress)
         status = "failed"
@@ -537,14 +550,22 @@ def load_scorer(model: Scorer | str | os.PathLike[str] | None) -> Scorer:
     return Model.load(os.fspath(model)) if isinstance(model, str | os.PathLike) else model
 
 
-def _spec_row(model: Scorer, options: ScreenOptions) -> dict[str, Any]:
+def score_key(model: Scorer, options: ScreenOptions, fpr: float) -> str:
+    """What decides the rows of a file besides its content and the model, as text."""
+    rate = look_rate(model, fpr)
+    if rate in (None, LOOK_RATES[0]):
+        return options.key()
+    return json.dumps({**asdict(options), "looked_into_up_to": rate}, sort_keys=True)
+
+
+def _spec_row(model: Scorer, options: ScreenOptions, fpr: float) -> dict[str, Any]:
     features = model.card.get("features") or {}
     return {
         "model": model.name,
         "model_sha256": model.sha256 or _content_of(model),
         "convention": str(features.get("convention", "")),
         "region": options.region,
-        "options": options.key(),
+        "options": score_key(model, options, fpr),
     }
 
 

@@ -37,7 +37,7 @@ from gandetect.detect.calibration import CONFIDENCE
 from gandetect.screen.decode import FileEnd
 from gandetect.screen.export import Row, parquet_schema
 from gandetect.screen.frames import Frames
-from gandetect.screen.pipeline import Engine, Outcome, ScreenOptions, run_over
+from gandetect.screen.pipeline import Engine, Outcome, ScreenOptions, run_over, score_key
 from gandetect.screen.pool import Chunk, Limits, Pool
 from gandetect.screen.schema import COLUMNS, StoreError, disk_message, file_path, text_path
 from gandetect.screen.sources import Found, Skipped, Source
@@ -97,14 +97,15 @@ class ShardSettings:
 
     def work(self) -> WorkSettings:
         """What the supervised processes are told."""
-        return self.options.work(self.model, self.batch_size, self.device)
+        return self.options.work(self.model, self.batch_size, self.device, self.fpr)
 
     @functools.cached_property
     def key(self) -> str:
         """What decides the scores of a file besides its content, as text."""
         # A model that was never saved has no hash of its own.
         model = self.model.sha256 or hashlib.sha256(pickle.dumps(self.model)).hexdigest()
-        return json.dumps({"format": FORMAT, "model": model, "options": self.options.key()})
+        options = score_key(self.model, self.options, self.fpr)
+        return json.dumps({"format": FORMAT, "model": model, "options": options})
 
 
 def part_name(sources: Sequence[Source], settings: ShardSettings) -> str:

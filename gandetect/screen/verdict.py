@@ -39,6 +39,7 @@ the false-discovery rate over many files with it.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ from gandetect.detect.calibration import (
     smallest_certifiable_rate,
     told_confidence,
 )
-from gandetect.detect.delivery import SOFT
+from gandetect.detect.delivery import SIZES, SOFT
 from gandetect.screen.frames import DELIVERIES, Frames
 from gandetect.screen.shots import (
     effective_frames,
@@ -73,6 +74,8 @@ MIN_FRAMES = 3
 # Of the scores of frames of one shot, for their weights: 30 such frames count as 1.2.
 SHOT_CORRELATION = 0.8
 VIDEO_CARD = "video_calibration"
+# Images are looked into for runs at up to such a rate, at higher ones all are.
+LOOK_RATES = (0.1, 0.5)
 # The share of generated images for which calibrated probabilities are made.
 EVEN = 0.5
 VERDICTS = ("generated", "inconclusive", "real", "error")
@@ -81,8 +84,8 @@ VERDICTS = ("generated", "inconclusive", "real", "error")
 class Scorer(Protocol):
     """What screening needs of a model; `gandetect.detect.Model` is one.
 
-    It may have besides: `class_scores` and `class_thresholds`, for thresholds by class of images;
-    `suspicious_from`, above which the class of a lossless image matters; `ignores_brightness`.
+    It may have besides: `class_scores` and `class_thresholds`, for thresholds by class of images,
+    and `suspicious_from`, above which the class of an image matters; `ignores_brightness`.
     """
 
     name: str
@@ -157,6 +160,26 @@ def image_thresholds(
         )
     thresholds: Thresholds = known.thresholds(fpr, confidence=confidence, certify=False)
     return thresholds, classes
+
+
+def look_rate(model: Scorer, fpr: float) -> float | None:
+    """The largest false-alarm rate for which images are looked into that `fpr` needs looked into,
+    so that runs at near rates share their scores; None for a model without classes of images."""
+    if not class_scores(model):
+        return None
+    return next((rate for rate in LOOK_RATES if fpr <= rate), 1.0)
+
+
+def suspicious_from(model: Scorer, fpr: float) -> dict[str, float]:
+    """By size class: the logit above which images are looked into, see `look_rate`."""
+    rate = look_rate(model, fpr)
+    if rate is None:
+        return {}
+    if rate == 1:
+        return dict.fromkeys(SIZES, -math.inf)
+    known: Any = model
+    found: dict[str, float] = known.suspicious_from(rate)
+    return found
 
 
 def video_scores(model: Scorer, options: str) -> Tensor | None:

@@ -4,14 +4,14 @@ The same function serves the processes of one machine and those of a cluster. It
 thresholds nor results.
 
 An image in a lossless file may have been a JPEG before, and any may be too soft to judge. Pixels
-are asked only where the score makes the answer matter (`Model.suspicious_from`), and so a window of
-each image waits for its score.
+are asked only where the score makes the answer matter (`WorkSettings.suspicious_from`), and so a
+window of each image waits for its score.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -49,13 +49,18 @@ class Scoring(Protocol):
 
 @dataclass(frozen=True)
 class WorkSettings:
-    """Everything that decides the scores of a file. `device`: where the model runs."""
+    """Everything that decides the scores of a file. `device`: where the model runs.
+
+    `suspicious_from`: by size class of the squares, the logit above which the pixels of an image
+    are asked how it was delivered; never for sizes that are missing.
+    """
 
     model: Any
     sampling: Sampling
     options: CutOptions
     batch_size: int = 64
     device: str = "cpu"
+    suspicious_from: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -82,7 +87,6 @@ class Worker:
         self._settings = settings
         self._model: Scoring = settings.model
         self._device = torch.device(settings.device)
-        self._suspicious_from = float(getattr(settings.model, "suspicious_from", math.inf))
         self._scored = Scored()
         # Of images whose score is not there yet, by position: the side of their squares, the pixels
         # that may tell their delivery, and what their file says of it.
@@ -134,7 +138,8 @@ class Worker:
             frame.cut.reason,
             frame.delivery,
         )
-        if frame.luma is not None and self._suspicious_from < math.inf:
+        suspicious = self._settings.suspicious_from
+        if frame.luma is not None and suspicious and frame.cut.squares:
             side = len(frame.cut.squares[0])
             # A copy, or all of the picture would stay in memory until then.
             window = eight_bit_window(frame.luma.as_uint8_range().numpy()).copy()
@@ -147,8 +152,11 @@ class Worker:
         for position, n_tiles, logit in scored:
             frames.set_score(position, n_tiles, logit)
             waiting = self._windows.pop(position, None)
-            if waiting is not None and logit > self._suspicious_from:
+            if waiting is not None and logit > self._suspicious_above(waiting[0]):
                 frames.set_delivery(position, self._looked_into(*waiting))
+
+    def _suspicious_above(self, side: int) -> float:
+        return self._settings.suspicious_from.get(size_class(side), math.inf)
 
     def _looked_into(self, side: int, window: NDArray[np.uint8], known: str) -> str:
         """The class of an image by its pixels, where `known` is that by its file."""

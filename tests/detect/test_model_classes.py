@@ -56,7 +56,7 @@ def test_classes_change_no_logit_and_no_threshold_for_all(
 
 def test_a_model_without_classes_has_no_thresholds_by_class(linear_model: Model) -> None:
     assert linear_model.class_scores == linear_model.class_thresholds(0.05) == {}
-    assert linear_model.suspicious_from == math.inf
+    assert linear_model.suspicious_from(0.05) == {}
 
 
 def test_the_shipped_model_certifies_classes_of_its_own() -> None:
@@ -64,24 +64,31 @@ def test_the_shipped_model_certifies_classes_of_its_own() -> None:
     found = model.class_thresholds(0.05)
     own = {name for name, one in found.items() if one.basis == "own"}
     assert {"lossless 128", "JPEG high 128", "JPEG mid 128", "JPEG low 128"} <= own
-    assert math.isfinite(model.suspicious_from)
+    assert all(math.isfinite(limit) for limit in model.suspicious_from(0.1).values())
 
 
-def test_it_is_suspicious_from_the_lowest_median_of_reals(
-    linear_model: Model, classes: dict
+def test_sizes_that_no_class_certifies_are_never_suspicious(linear_model: Model) -> None:
+    """Larger squares may borrow from smaller ones, and not the other way."""
+    model = with_arrays(linear_model, scores_to_arrays(grouped(["lossless 128"])))
+    limits = model.suspicious_from(0.1)
+    assert limits["64"] == math.inf
+    assert math.isfinite(limits["128"])
+    assert limits["512+"] == limits["128"]
+
+
+@pytest.mark.parametrize("confidence", [0.95, 0.99, None])
+@pytest.mark.parametrize("rate", [0.01, 0.05, 0.1])
+def test_nothing_below_suspicion_can_be_called_generated(
+    linear_model: Model, rate: float, confidence: float | None
 ) -> None:
-    model = with_arrays(linear_model, scores_to_arrays(classes))
-    assert model.suspicious_from == pytest.approx(np.median(classes["lossless 64"].real))
-
-
-@pytest.mark.parametrize("rate", [0.05, 0.1, 0.3, 0.45])
-def test_nothing_below_suspicion_can_be_called_generated(linear_model: Model, rate: float) -> None:
     """Or a lossless file that hides a JPEG could be, by the thresholds of another class."""
     for seed in range(5):
         found = grouped(["lossless 128", "lossless 64", "JPEG mid 128", "JPEG low 64"], seed)
         model = with_arrays(linear_model, scores_to_arrays(found))
-        upper = [one.thresholds.generated for one in model.class_thresholds(rate).values()]
-        assert min(upper) > model.suspicious_from
+        limits = model.suspicious_from(0.1)
+        classes = model.class_thresholds(rate, confidence=confidence)
+        for name, one in classes.items():
+            assert one.thresholds.generated >= limits[name.rpartition(" ")[2]]
 
 
 def test_a_class_that_nobody_knows_is_refused(linear_model: Model) -> None:

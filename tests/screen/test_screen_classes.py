@@ -165,10 +165,28 @@ def test_soft_images_certify_a_verdict_on_soft_images(tmp_path: Path) -> None:
 
 
 def test_a_png_that_is_not_suspicious_is_not_looked_into(bright: Model, tmp_path: Path) -> None:
-    assert -5 < bright.suspicious_from <= -4
+    assert -6 < bright.suspicious_from(0.1)["64"] < 4
     as_jpeg(picture(-6), 60).save(tmp_path / "hidden.png")
     (row,) = by_name(screened(tmp_path, bright)).values()
     assert (row["logit"], row["delivery"], row["verdict"]) == (-6.0, "lossless 64", "real")
+
+
+def test_at_high_rates_more_images_are_looked_into(bright: Model, tmp_path: Path) -> None:
+    """Where they were not before, they are screened anew."""
+    folder, db = tmp_path / "in", tmp_path / "run.sqlite"
+    folder.mkdir()
+    as_jpeg(picture(-6), 60).save(folder / "hidden.png")
+    found = {}
+    for fpr in (0.05, 0.1, 0.3, 0.5, 0.9, 0.05):
+        summary = screened(folder, bright, db, fpr=fpr)
+        (row,) = by_name(summary).values()
+        found[fpr] = row["delivery"], summary.n_known
+    lowest = bright.suspicious_from(0.5)["64"]
+    assert found[0.1] == ("lossless 64", 1)
+    assert found[0.3] == ("JPEG low 64" if lowest < -6 else "lossless 64", 0)
+    assert found[0.5] == (found[0.3][0], 1)
+    assert found[0.9] == ("JPEG low 64", 0)
+    assert found[0.05] == ("lossless 64", 1)
 
 
 @pytest.mark.parametrize("options", [{"batch_size": 1}, {"batch_size": 3}, {"batch_size": 500}])
@@ -305,15 +323,25 @@ def mixed(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "changed", [{"fpr": 0.3}, {"prevalence": 0.01}, {"fpr": 0.3, "prevalence": 0.01}, {}]
+    "changed",
+    [
+        {"fpr": 0.1},
+        {"confidence": None},
+        {"prevalence": 0.01},
+        {"fpr": 0.1, "prevalence": 0.01},
+        {},
+        # More images are looked into: nothing is known.
+        {"fpr": 0.3},
+        {"fpr": 0.6, "prevalence": 0.01},
+    ],
 )
 def test_judging_again_equals_a_fresh_run(
-    changed: dict[str, float], mixed: Path, bright: Model, tmp_path: Path
+    changed: dict[str, Any], mixed: Path, bright: Model, tmp_path: Path
 ) -> None:
     screened(mixed, bright, tmp_path / "a.sqlite")
     again = screened(mixed, bright, tmp_path / "a.sqlite", **changed)
     fresh = screened(mixed, bright, tmp_path / "b.sqlite", **changed)
-    assert again.n_known == again.n_files
+    assert again.n_known == (0 if changed.get("fpr", 0) > 0.1 else again.n_files)
     assert bare(again) == bare(fresh)
     assert again.verdicts == fresh.verdicts
 
