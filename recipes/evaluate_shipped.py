@@ -76,6 +76,8 @@ FAMILY_OF = {
 FPR = 0.05
 REGIONS = (64, 128)
 DELIVERIES = ("none", "jpeg-90", "jpeg-75")
+# Of up-scalers' images of 512 pixels: 16 tiles as `screen` scores them, and fewer, larger ones.
+LARGE_REGIONS = (128, 256, 512)
 SPLITS = 2000
 # What generated images are compared with, and what these reals are called in the summary.
 REDUCED, NATIVE = "reduced first", "as photographs are"
@@ -109,6 +111,7 @@ def main() -> int:
     parser.add_argument("--held-out", type=Path, default=Path("data/held_out"))
     parser.add_argument("--networks", type=Path, default=Path("data/networks"))
     parser.add_argument("--generated", type=Path, default=Path("data/third_party"))
+    parser.add_argument("--large", type=Path, default=Path("data/third_party_512"))
     parser.add_argument("--out", type=Path, default=MODELS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -129,6 +132,7 @@ def main() -> int:
         "summary": summary(rows),
         "grid": grid,
         "robustness": robustness(grid),
+        "large": large(model, arguments.large),
         "names": names_given(model, arguments.generated),
         "certificate": certificate(model, judged, listed(arguments.held_out)),
         "calibration": calibration(model, judged),
@@ -151,6 +155,11 @@ def sets(folder: Path) -> Iterator[tuple[Path, Path, dict[str, str]]]:
         ):
             about = {"generator": name, "split": faces.split, "reals": reals}
             yield folder / name, folder / real, about
+    yield from upscaled_sets(folder)
+
+
+def upscaled_sets(folder: Path) -> Iterator[tuple[Path, Path, dict[str, str]]]:
+    """The same of the up-scalers alone."""
     for name, network in UPSCALERS.items():
         for own, reals in (
             (name, "the crops that were enlarged"),
@@ -197,6 +206,32 @@ def measured(model: Model, generated: Path, real: Path, about: dict[str, str]) -
             "audit": leaks.to_dict(),
         },
     }
+
+
+def large(model: Model, folder: Path) -> dict[str, Any]:
+    """Of the sets of larger images in `folder`: means and the worst over all generators, and the
+    sets' digests. Intervals are left out: each set is small."""
+    rows, data = [], []
+    for generated, real, about in upscaled_sets(folder):
+        if not generated.is_dir():
+            continue
+        scored = []
+        for one, label in ((real, 0), (generated, 1)):
+            found, _ = score_items(
+                folder_items(one, label),
+                lambda item: model,
+                regions=LARGE_REGIONS,
+                perturbations=named(*DELIVERIES),
+                progress=report_progress,
+            )
+            scored.append(found)
+        limits, classes = model.thresholds(FPR), model.class_thresholds(FPR)
+        told = tabulate(scored[0], {about["generator"]: scored[1]}, limits, classes=classes)
+        rows += [row | about for row in told]
+        digests = [digest(one) for one in (real, generated)]
+        data.append({**about, "images": [len(one) for one in scored], "sha256": digests})
+    # Of both splits together.
+    return {"all": summary([row | {"split": "all"} for row in rows]), "data": data}
 
 
 def brief(row: dict[str, Any]) -> dict[str, Any]:

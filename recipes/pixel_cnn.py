@@ -28,6 +28,7 @@ from PIL import Image
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from gandetect.detect.audit import LEVELS
 from gandetect.gans import Images, load_model, sample
 from gandetect.gans.data import patches
 from gandetect.media.manifests import MANIFEST
@@ -35,8 +36,8 @@ from gandetect.ops.benchmark import device_name
 from gandetect.ops.reference import GREY_WEIGHTS
 from gandetect.tensorfile import write_whole
 
-# What the audit sees of brightness: the mean, and the levels below and above which few pixels are.
-LEVELS = (0.05, 0.95)
+# Images drawn for each pair: the more, the more alike are those that are chosen.
+DRAWN = 6
 
 
 def main() -> int:
@@ -44,7 +45,7 @@ def main() -> int:
     torch.set_num_threads(args.threads)
     model = load_model(args.generator)
     squares = other_squares(args, model.config.size)
-    drawn = sample(model, 2 * args.pairs, seed=args.seed + 1)
+    drawn = sample(model, DRAWN * args.pairs, seed=args.seed + 1)
     made, real = alike(drawn, squares.images, args.pairs)
     folders = written(args.work, drawn[made], squares.images[real], sources_of(squares, real))
     fit = fitted(args, model.config.size, folders)
@@ -71,7 +72,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--generator", type=Path, default=Path("data/spectral_training/none"))
     parser.add_argument("--work", type=Path, default=Path("data/pixel_cnn"))
     parser.add_argument("--out", type=Path, default=Path("docs/pixel-cnn.json"))
-    parser.add_argument("--pairs", type=int, default=1000)
+    parser.add_argument("--pairs", type=int, default=600)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     return parser.parse_args()
@@ -99,9 +100,10 @@ def alike(drawn: Tensor, real: Tensor, pairs: int) -> tuple[Tensor, Tensor]:
 
 
 def brightness(images: Tensor) -> Tensor:
-    """Mean and levels (N, 3) of the luma of `images` (N, 3, S, S) uint8."""
+    """What the audit sees of brightness (N, 3) of `images` (N, 3, S, S) uint8: mean and levels of
+    the luma."""
     luma = (images * torch.tensor(GREY_WEIGHTS)[:, None, None]).sum(dim=1).flatten(1)
-    levels = torch.quantile(luma, torch.tensor(LEVELS), dim=1)
+    levels = torch.quantile(luma, LEVELS, dim=1)
     return torch.cat([luma.mean(dim=1, keepdim=True), levels.T], dim=1)
 
 

@@ -34,7 +34,8 @@ def measured(path: Path, cases: str, *options: str) -> dict:
     return json.loads((path / "upsampling.json").read_text(encoding="utf-8"))
 
 
-def table_of(results: Path) -> str:
+def table_of(results: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.syspath_prepend(str(BENCH))
     spec = importlib.util.spec_from_file_location("bench_table", BENCH / "table.py")
     assert spec is not None
     assert spec.loader is not None
@@ -77,7 +78,7 @@ def test_without_kernels_nothing_is_timed():
     assert "switched off by GANDETECT_DISABLE_EXT" in done.stderr
 
 
-def test_convolution(tmp_path):
+def test_convolution(tmp_path, monkeypatch):
     cases = "n=16, conv_transpose2d + BN + ReLU, 128 to 64 at 16x16"
     report = measured(tmp_path, cases, "--no-compile")
     (case,) = report["cases"]
@@ -92,29 +93,29 @@ def test_convolution(tmp_path):
     assert case["bytes_at_least"] == 4 * (16 * 128 * 256 + 128 * 64 * 16 + 64 + 16 * 64 * 1024)
     (memory,) = report["memory"]
     assert memory["peak_bytes"]["eager"] >= 4 * 16 * 64 * 1024
-    table = table_of(tmp_path)
+    table = table_of(tmp_path, monkeypatch)
     assert "| conv_transpose2d + BN + ReLU, n = 16 and 64 |" in table
     assert case["best_existing"] in table
 
 
-def test_what_moves_memory(tmp_path):
+def test_what_moves_memory(tmp_path, monkeypatch):
     report = measured(tmp_path, "n=1, max_unpool2d", "--no-compile")
     (case,) = report["cases"]
     assert {"memcpy", "clone", "torch.zeros"} == set(case["yardsticks"])
     assert case["best_existing"] in ("eager", "eager, channels_last", "zeros and scatter_")
     assert case["share_of_memcpy"] > 0
     assert set(report["default_allocator"]) == {"n=1, max_unpool2d, 128 at 16x16"}
-    assert "of memcpy" in table_of(tmp_path)
+    assert "of memcpy" in table_of(tmp_path, monkeypatch)
 
 
-def test_training_step(tmp_path):
+def test_training_step(tmp_path, monkeypatch):
     name = "conv_transpose2d + ReLU, 256 to 128 at 8x8, training"
     (case,) = measured(tmp_path, name, "--no-compile")["cases"]
     assert set(case["gradient_error"]) == {"x", "weight", "bias"}
     errors = [case["error"], *case["gradient_error"].values()]
     assert max(max(of_part.values()) for of_part in errors) < 1e-5
     assert "gandetect, packed" in case["missing"]
-    assert "training step" in table_of(tmp_path)
+    assert "training step" in table_of(tmp_path, monkeypatch)
 
 
 @pytest.mark.slow

@@ -105,7 +105,7 @@ def describe(data: bytes, pixels: Tensor) -> dict[str, float]:
     with Image.open(io.BytesIO(data)) as picture:
         row = _header(picture, data)
     # Percentiles: the extremes of a picture tell of its sharpness, which is evidence and no leak.
-    levels = torch.quantile(pixels[::4, ::4].float().flatten()[:1_000_000], _LEVELS)
+    levels = torch.quantile(pixels[::4, ::4].float().flatten()[:1_000_000], LEVELS)
     return row | {
         "mean": float(pixels.float().mean()),
         "low": float(levels[0]),
@@ -118,7 +118,7 @@ def describe_file(path: str | Path, pixels: Tensor) -> dict[str, float]:
     return describe(Path(path).read_bytes(), pixels)
 
 
-_LEVELS = torch.tensor([0.01, 0.99])
+LEVELS = torch.tensor([0.01, 0.99])
 
 
 def _header(picture: Image.Image, data: bytes) -> dict[str, float]:

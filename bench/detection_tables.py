@@ -1,0 +1,273 @@
+"""The tables of detectors, for `table.py`."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+from tables import ROOT, Figure, interval, load, rows_of
+
+EVALUATION = ROOT / "gandetect" / "models" / "upsampling-v2.evaluation.json"
+EDITS = ROOT / "docs" / "edits.json"
+VIDEOS = ROOT / "docs" / "videos.json"
+JPEG_TRANSFER = ROOT / "docs" / "jpeg-transfer.json"
+PIXEL_CNN = ROOT / "docs" / "pixel-cnn.json"
+SCORING = ROOT / "bench" / "results" / "scoring.json"
+# Reals that carry no JPEG.
+REDUCED = ("photographs reduced to 64 pixels", "the same, reduced first")
+
+
+def detection() -> str:
+    """Each generator in tiles of 128 pixels (faces: 64)."""
+    report = load(EVALUATION)
+    rows = []
+    for split in ("test", "validation"):
+        own = [row for row in report["rows"] if row["split"] == split]
+        for name in dict.fromkeys(row["generator"] for row in own):
+            region = max(row["region"] for row in own if row["generator"] == name)
+            cells = {
+                (row["reals"] in REDUCED, row["perturbation"]): row
+                for row in own
+                if (row["generator"], row["region"]) == (name, region)
+            }
+            reduced = [interval(cells[True, d]["auc"]) for d in ("none", "jpeg-90", "jpeg-75")]
+            native, at = cells[False, "none"], cells[True, "none"]["at_threshold"]
+            found = f"{at['generated_flagged'][0]:.0%}"
+            rows.append([name, split, reduced[0], interval(native["auc"]), *reduced[1:], found])
+    header = [
+        "generator", "set", "AUC, lossless", "against JPEGs", "JPEG 90", "JPEG 75",
+        "called generated",
+    ]  # fmt: skip
+    return rows_of(header, rows)
+
+
+def robustness() -> str:
+    """What perturbations do to photographs and to generated images."""
+    rows = [
+        [
+            line["perturbation"],
+            f"{line['mean_auc']:.2f}",
+            f"{line['worst_auc']:.2f} ({line['worst']})",
+            f"{line['mean_real_flagged']:.0%}",
+            f"{line['mean_generated_flagged']:.0%}",
+        ]
+        for line in load(EVALUATION)["robustness"]
+    ]
+    header = ["after", "mean AUC", "worst", "photographs called generated", "generated ones"]
+    return rows_of(header, rows)
+
+
+def shipped() -> str:
+    """What the shipped detector was to show, beside what it shows."""
+    report = load(EVALUATION)
+    columns = [
+        over(report["rows"], splits, reduced)
+        for reduced in (True, False)
+        for splits in (("test",), ("test", "validation"))
+    ]
+    rows = [
+        [what, aim, *(told.format(**one) for one in columns)]
+        for what, aim, told in (
+            ("AUC, lossless, mean", "0.97", "{none[auc]:.3f}"),
+            ("AUC, lossless, worst", "0.90", "{none[worst]:.3f} ({none[who]})"),
+            ("detected at 1 % false alarms of the set, mean", "0.70", "{none[tpr]:.2f}"),
+            ("AUC after JPEG 90, mean", "0.93", "{jpeg90[auc]:.3f}"),
+            ("AUC after JPEG 75, mean", "0.88", "{jpeg75[auc]:.3f}"),
+            ("accuracy at even odds, lossless", "", "{none[accuracy]:.1%}"),
+            ("after JPEG 90", "5 points less", "{jpeg90[accuracy]:.1%}"),
+            ("after JPEG 75", "5 points less", "{jpeg75[accuracy]:.1%}"),
+            ("called generated at the thresholds of `screen`", "", "{none[found]:.0%}"),
+            ("photographs called so", "at most 5 %", "{none[false]:.1%}"),
+            ("calibration error (ECE)", "0.03", "{none[ece]:.2f}"),
+        )
+    ]
+    header = [
+        "", "aim", "ten `test`", "all fourteen", "ten `test`, against JPEGs",
+        "all, against JPEGs",
+    ]  # fmt: skip
+    return rows_of(header, rows)
+
+
+def over(rows: list[dict[str, Any]], splits: tuple[str, ...], reduced: bool) -> dict[str, Any]:
+    """By delivery: means and the worst over the generators of `splits`, each in its largest
+    region."""
+    own = [row for row in rows if row["split"] in splits and (row["reals"] in REDUCED) == reduced]
+    largest = {row["generator"]: 0 for row in own}
+    for row in own:
+        largest[row["generator"]] = max(largest[row["generator"]], row["region"])
+    found = {}
+    for delivery in ("none", "jpeg-90", "jpeg-75"):
+        cells = [
+            row
+            for row in own
+            if row["region"] == largest[row["generator"]] and row["perturbation"] == delivery
+        ]
+        worst = min(cells, key=lambda row: row["auc"][0])
+        at = [row["at_threshold"] for row in cells]
+        found[delivery.replace("-", "")] = {
+            "auc": statistics.fmean(row["auc"][0] for row in cells),
+            "worst": worst["auc"][0],
+            "who": worst["generator"],
+            "tpr": statistics.fmean(row["tpr_at_0.01"][0] for row in cells),
+            "accuracy": statistics.fmean(row["balanced_accuracy"][0] for row in cells),
+            "ece": statistics.fmean(row["calibration_error"] for row in cells),
+            "found": statistics.fmean(one["generated_flagged"][0] for one in at),
+            "false": statistics.fmean(one["real_flagged"][0] for one in at),
+        }
+    return found
+
+
+def large() -> str:
+    """Larger tiles, on up-scalers' images of 512 pixels."""
+    rows = [
+        [
+            f"{line['region']}",
+            line["delivery"],
+            f"{line['generators']}",
+            f"{line['mean_auc']:.3f}",
+            f"{line['worst_auc']:.3f} ({line['worst']})",
+            f"{line['mean_tpr_at_0.01']:.2f}",
+            f"{line['mean_real_flagged']:.1%}",
+            f"{line['mean_generated_flagged']:.0%}",
+        ]
+        for line in load(EVALUATION)["large"]["all"]
+        if line["reals"] == "reduced first"
+    ]
+    header = [
+        "side of the squares", "delivery", "generators", "mean AUC", "worst",
+        "detected at 1 % of the set", "photographs called generated", "generated ones",
+    ]  # fmt: skip
+    return rows_of(header, rows)
+
+
+def edits() -> str:
+    """What the mask and the warp network find in edits of photographs of other packages."""
+    report = load(EDITS)
+    header = ["edit", "images", "AUC and IoU, all", "lossless", "JPEG 50 to 98"]
+    rows = [*mask_rows(report["mask"]["found"]), warp_row(report["warp"]["found"])]
+    return f"{rows_of(header, rows)}\n\n{edits_notes(report)}"
+
+
+def mask_rows(found: dict[str, Any]) -> list[list[str]]:
+    rows = []
+    for kind, of_all in found["all"]["by_kind"].items():
+        cells = [part["by_kind"][kind] for part in found.values()]
+        told = (
+            [f"{one['marked']:.1%} of the pixels marked" for one in cells]
+            if kind == "photograph"
+            else [f"{interval(one['auc'])}, IoU {one['iou']:.2f}" for one in cells]
+        )
+        rows.append([kind, f"{of_all['images']}", *told])
+    images = sum(one["images"] for one in found["all"]["by_kind"].values())
+    return [*rows, ["**any edit**", f"{images}", *(interval(p["auc"]) for p in found.values())]]
+
+
+def warp_row(found: dict[str, Any]) -> list[str]:
+    images = sum(one["images"] for one in found["all"]["by_kind"].values())
+    told = (interval(part["by_kind"]["warped"]["auc"]) for part in found.values())
+    return ["**any warp**", f"{images}", *told]
+
+
+def edits_notes(report: dict[str, Any]) -> str:
+    mask, warp = report["mask"], report["warp"]
+    flow = warp["found"]["all"]["by_kind"]["warped"]
+    informed = ", ".join(
+        f"{'lossless' if one['quality'] is None else 'JPEG ' + str(one['quality'])} "
+        f"{interval(one['auc'])}"
+        for one in warp["informed"]
+    )
+    steps = " and ".join(f"{report[kind]['steps']['count']:,}" for kind in ("mask", "warp"))
+    errors = [flow[name] for name in ("end_point_error", "end_point_error_of_no_flow")]
+    return (
+        f"Edits of {mask['fresh_photographs']} photographs of other packages than the "
+        f"{mask['photographs']} that were learned from; {steps} steps. Mean end-point error of the "
+        f"flow of warped images {errors[0]:.2f} pixels, of no flow {errors[1]:.2f}. The test that "
+        f"is told the displacement: AUC {informed}. [Every figure](edits.json)."
+    )
+
+
+def videos() -> str:
+    """Verdicts on real recordings, as they are and encoded again."""
+    report = load(VIDEOS)
+    rows = [
+        [
+            name,
+            f"{found['videos']} of {found['sources']}",
+            f"{found['sources_called_generated']}",
+            "{:.0%} to {:.0%}".format(*found["interval"]),
+            ", ".join(f"{count} {word}" for word, count in sorted(found["verdicts"].items())),
+        ]
+        for name, found in report["sets"].items()
+    ]
+    header = ["recordings", "videos of sources", "sources called generated", "95 %", "verdicts"]
+    return rows_of(header, rows)
+
+
+def jpeg_transfer() -> str:
+    """Accuracy at even odds of what was trained on PNG files, on PNG and JPEG files."""
+    report = load(JPEG_TRANSFER)
+    rows = [
+        [
+            name,
+            *(f"{found[delivery]:.1%}" for delivery in ("none", "jpeg-90", "jpeg-75")),
+            f"{100 * (found['none'] - found['jpeg-90']):.1f}",
+            f"{100 * (found['none'] - found['jpeg-75']):.1f}",
+        ]
+        for name, found in report["mean"].items()
+    ]
+    header = ["classifier", "PNG", "JPEG 90", "JPEG 75", "points lost at 90", "at 75"]
+    return f"{rows_of(header, rows)}\n\nMeans over {len(report['sets'])} generators of others."
+
+
+def pixel_cnn() -> str:
+    """The plain network on pixels on a pair that its own audit passes."""
+    report = load(PIXEL_CNN)
+    rows = [
+        ["balanced accuracy", f"{report['balanced_accuracy']:.1%}"],
+        ["AUC", interval(report["auc"])],
+        *(
+            [f"{name} recognized", "{:.1%} [{:.1%}, {:.1%}]".format(*rate)]
+            for name, rate in report["accuracy"].items()
+        ),
+        ["leak audit: AUC of metadata alone", interval(report["audit"]["auc"])],
+        ["of brightness alone", interval(report["audit"]["brightness"])],
+    ]
+    return (
+        f"{rows_of(['', 'found'], rows)}\n\n{report['pairs']} images of a "
+        f"{report['generator']['model']} of {report['generator']['steps']:,} steps and as many "
+        f"squares of {report['photographs']} photographs, cross-fitted by source."
+    )
+
+
+def scoring() -> str:
+    """The share of the throughput of features alone that is left with scores and looks."""
+    report = load(SCORING)
+    rows = [
+        [
+            case["case"],
+            f"{case['results']['screened']['median_us']:,.0f}",
+            f"{case['looked_into']:.0%}",
+            f"{case['throughput_kept']:.0%}",
+        ]
+        for case in report["cases"]
+    ]
+    header = [
+        "256 x 256 files",
+        "µs per file",
+        "looked into",
+        "of the throughput of features alone",
+    ]
+    return f"{rows_of(header, rows)}\n\n{report['machine']['cpu']}, one thread, decoding included."
+
+
+FIGURES: dict[str, Figure] = {
+    "detection": (detection, EVALUATION, "README.md"),
+    "robustness": (robustness, EVALUATION, "README.md"),
+    "scoring": (scoring, SCORING, "README.md"),
+    "shipped": (shipped, EVALUATION, "docs/detector.md"),
+    "large": (large, EVALUATION, "docs/detector.md"),
+    "videos": (videos, VIDEOS, "docs/detector.md"),
+    "jpeg-transfer": (jpeg_transfer, JPEG_TRANSFER, "docs/detector.md"),
+    "pixel-cnn": (pixel_cnn, PIXEL_CNN, "docs/reproducing.md"),
+    "edits": (edits, EDITS, "docs/edits.md"),
+}
