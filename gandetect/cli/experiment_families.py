@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ Examples:
   gandetect experiment families --data PHOTOS/ --out families/ --preset smoke
   gandetect experiment families --data PHOTOS/ --data MORE/ --out families/
   gandetect experiment families --data PHOTOS/ --out three/ --families dcgan,vae,stylegan2
+  gandetect experiment families --data PHOTOS/ --out all/ --load dcgan=runs/mine
 
 \b
 What is in the folder afterwards: {REPORT} (everything, to read), results.json (everything, to
@@ -69,6 +71,13 @@ Exit codes: 0 done, 1 done but a photograph could not be read or a training dive
     type=click.IntRange(min=1),
     help="Of each training.  [default: the family's]",
 )
+@click.option(
+    "--load",
+    "loaded",
+    metavar="NAME=RUN",
+    multiple=True,
+    help="Take a family from this checkpoint or folder of a run, in place of training it; repeat.",
+)
 @running
 def command(data: tuple[str, ...], out: str, **given: Any) -> None:
     """Which family of generators leaves which trace?
@@ -99,9 +108,19 @@ def _options(given: Mapping[str, Any]) -> Options:
             steps=given["steps"],
             threads=given["threads"],
             precision=given["precision"],
+            loaded=dict(_named(one) for one in given["loaded"]),
         )
     except ValueError as error:
         raise click.UsageError(printable(str(error))) from error
+
+
+def _named(given: str) -> tuple[str, str]:
+    name, equals, path = given.partition("=")
+    if not equals or not os.path.exists(path):
+        raise click.UsageError(
+            f"--load {printable(given)}: give NAME=RUN, a family and a checkpoint that is there"
+        )
+    return name, path
 
 
 def _report(out: str) -> None:

@@ -8,7 +8,7 @@ image, has the sections that the up-sampling experiment has.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -107,7 +107,7 @@ def _training(found: Sequence[Results], world: Results) -> Fields:
         (
             one["name"],
             one["up"],
-            one.get("failed") or "to the end",
+            one.get("failed") or _how(one.get("loaded")),
             count(one.get("steps")),
             count(one.get("parameters")),
             _duration(seconds.get(one["name"])) or NOT_MEASURED,
@@ -120,6 +120,12 @@ def _training(found: Sequence[Results], world: Results) -> Fields:
         "lead": "Each family has the schedule of its own preset. Parameters are of what draws.",
         "tables": (Table("families", "Families", head, tuple(rows), 3),),
     }
+
+
+def _how(loaded: Mapping[str, Any] | None) -> str:
+    if not loaded:
+        return "to the end"
+    return "loaded" if loaded.get("same_photographs") else "loaded, of other photographs"
 
 
 # Key, title, where a world has it, and what makes the section's fields of that.

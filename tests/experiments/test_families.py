@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,9 @@ from gandetect.experiments.families.plan import EFFORTS, FAMILIES, Options, Worl
 from gandetect.experiments.families.worlds import in_world, worlds_of
 from gandetect.experiments.upsampling.steps import Steps
 from gandetect.experiments.upsampling.work import Work
-from gandetect.gans import Diverged, Images, preset
+from gandetect.gans import Diverged, Images, preset, train
+from gandetect.gans.checkpoints import NAME
+from gandetect.gans.preparing import prepared
 from gandetect.report.families import read_results, sections, tables_markdown, write_report
 
 # One of every kind that is asked otherwise, and one of a world of its own.
@@ -175,6 +178,58 @@ def test_reals_are_as_the_world_has_them():
 def test_options_that_cannot_be_are_refused(given, told):
     with pytest.raises(ValueError, match=told):
         Options(**given)
+
+
+def test_a_family_is_loaded_in_place_of_trained(tmp_path):
+    """From the folder of a run or from its checkpoint; trained on these squares or on others."""
+    size = preset("dcgan", "smoke").size
+    pixels = torch.randint(256, (8, 3, size, size), generator=torch.Generator().manual_seed(0))
+    images = Images(pixels.to(torch.uint8), {"name": "noise"}, sources=[str(i) for i in range(8)])
+    config = replace(preset("dcgan", "smoke"), steps=2)
+    train("dcgan", config, prepared("dcgan", config, images), tmp_path / "own", seed=5)
+    weights = {}
+    for number, path in enumerate((tmp_path / "own", tmp_path / "own" / NAME)):
+        options = Options(preset="smoke", families=("dcgan", "vae"), loaded={"dcgan": path})
+        place = tmp_path / f"atlas{number}"
+        work = Work(place, Steps(place / "steps"), options.effort)
+        given = images if number == 0 else images.take(range(4))
+        found = training.train_all(work, ["dcgan"], given, options)["dcgan"]
+        assert (found["steps"], found["seed"], found["failed"]) == (2, 5, None)
+        assert found["loaded"]["same_photographs"] is (number == 0)
+        assert (place / "runs" / "dcgan" / NAME).read_bytes() == (
+            tmp_path / "own" / NAME
+        ).read_bytes()
+        assert worlds_of(options)[World(size, 3)] == ["dcgan", "vae"]
+        weights[number] = found["weights"]
+    assert weights[0] == weights[1]
+
+
+def test_what_cannot_be_loaded_is_refused(tmp_path):
+    size = preset("dcgan", "smoke").size
+    images = Images(torch.zeros(8, 3, size, size, dtype=torch.uint8), {"name": "black"})
+    config = replace(preset("dcgan", "smoke"), steps=1)
+    for name in ("one", "two"):
+        seed = ("one", "two").index(name)
+        train("dcgan", config, prepared("dcgan", config, images), tmp_path / name, seed=seed)
+    with pytest.raises(ValueError, match="not among the families"):
+        Options(families=("vae", "lsgan"), loaded={"dcgan": tmp_path / "one"})
+    other = Options(preset="smoke", families=("vae", "lsgan"), loaded={"vae": tmp_path / "one"})
+    with pytest.raises(ValueError, match="holds a 'dcgan', not the 'vae'"):
+        worlds_of(other)
+    work = Work(tmp_path / "atlas", Steps(tmp_path / "atlas" / "steps"), OPTIONS.effort)
+    given = {"preset": "smoke", "families": ("dcgan", "vae")}
+    first, second = (Options(**given, loaded={"dcgan": tmp_path / n}) for n in ("one", "two"))
+    training.train_all(work, ["dcgan"], images, first)
+    with pytest.raises(ValueError, match="another run is there already"):
+        training.train_all(work, ["dcgan"], images, second)
+
+
+def test_fewer_steps_leave_the_priors_their_share():
+    given = {"families": ("vqvae2", "vae"), "steps": 500}
+    config = training.configuration("vqvae2", Options(**given))
+    base = preset("vqvae2", "run")
+    assert config.steps == 500
+    assert config.code_steps == 500 * base.code_steps // base.steps < 500
 
 
 def test_a_family_that_diverges_is_named(monkeypatch, tmp_path, folder):

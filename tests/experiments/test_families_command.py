@@ -50,6 +50,17 @@ def invoke(tmp_path, *given):
     return CliRunner().invoke(main, ["experiment", "families", *where, *given])
 
 
+def test_a_family_may_be_loaded(called, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    assert invoke(tmp_path, "--load", f"vae={run}").exit_code == 0
+    ((_, _, options),) = called[0]
+    assert options.loaded == {"vae": str(run)}
+    for wrong in ("vae", f"vae={tmp_path / 'none'}", f"strange={run}"):
+        result = invoke(tmp_path, "--load", wrong)
+        assert result.exit_code == 2, result.output
+
+
 def test_the_defaults_are_everything(called, tmp_path):
     result = invoke(tmp_path)
     assert result.exit_code == 0, result.output

@@ -6,7 +6,9 @@ a detector of 64 pixels in color has nothing to say of 32 grey ones.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from gandetect.experiments.upsampling.plan import Effort
@@ -78,7 +80,8 @@ class Options:
     """What the user decides.
 
     `preset`: of every family and of the effort. `families`: of `FAMILIES`. `steps`: of each
-    training; None is the preset's. `threads`: of torch; None takes what torch has. `precision`: of
+    training; None is the preset's. `loaded`: by family, the run's folder or the checkpoint that is
+    taken in place of a training. `threads`: of torch; None takes what torch has. `precision`: of
     the training, one of `gans.training.PRECISIONS`.
 
     Raises ValueError for unknown names and numbers that cannot be.
@@ -90,6 +93,7 @@ class Options:
     steps: int | None = None
     threads: int | None = None
     precision: str = "float32"
+    loaded: Mapping[str, str | Path] = field(default_factory=dict)
     effort: Effort = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -98,6 +102,8 @@ class Options:
         unknown = sorted(set(self.families) - set(FAMILIES))
         if unknown:
             raise ValueError(f"families {unknown} given; choose from {FAMILIES}")
+        if strangers := sorted(set(self.loaded) - set(self.families)):
+            raise ValueError(f"{strangers} loaded, which are not among the families asked for")
         if len(set(self.families)) < 2:
             raise ValueError(f"families {self.families} given; comparing takes two or more")
         for name in ("steps", "threads"):
@@ -113,4 +119,5 @@ class Options:
 
     def to_dict(self) -> dict[str, Any]:
         """The options as plain JSON values, without the effort, which follows from the preset."""
-        return {name: value for name, value in asdict(self).items() if name != "effort"}
+        values = {name: value for name, value in asdict(self).items() if name != "effort"}
+        return {**values, "loaded": sorted(self.loaded)}

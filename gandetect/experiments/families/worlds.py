@@ -8,15 +8,17 @@ import torch
 from torch import Tensor
 
 from gandetect.experiments.families.plan import Options, World
-from gandetect.gans import Config, Images, preset
+from gandetect.experiments.families.training import configuration
+from gandetect.gans import Config, Images
 from gandetect.ops.reference import grey_planes
 
 
 def worlds_of(options: Options) -> dict[World, list[str]]:
-    """The families by the world that their presets put them in, the first one's first."""
+    """The families by the world that their presets, or what is loaded, put them in, the first
+    one's first."""
     found: dict[World, list[str]] = {}
     for name in options.ordered:
-        found.setdefault(world_of(preset(name, options.preset)), []).append(name)
+        found.setdefault(world_of(configuration(name, options)), []).append(name)
     return found
 
 
