@@ -119,6 +119,9 @@ def over(rows: list[dict[str, Any]], splits: tuple[str, ...], reduced: bool) -> 
 
 def large() -> str:
     """Larger tiles, on up-scalers' images of 512 pixels."""
+    measured = load(EVALUATION).get("large")
+    if measured is None:
+        return ""
     rows = [
         [
             f"{line['region']}",
@@ -130,7 +133,7 @@ def large() -> str:
             f"{line['mean_real_flagged']:.1%}",
             f"{line['mean_generated_flagged']:.0%}",
         ]
-        for line in load(EVALUATION)["large"]["all"]
+        for line in measured["all"]
         if line["reals"] == "reduced first"
     ]
     header = [
