@@ -5,7 +5,7 @@
 Both sides are the same model with the same weights on the same batches; on torch's side every
 layer of ours is the composition that a user would write: Upsample and Conv2d, Conv2d and
 PixelShuffle, ConvTranspose2d, zeros and strided assignment, each with its activation. Both must
-have equal losses before they are timed.
+have equal losses before they are timed. Beside them ours in bfloat16 where autocast uses it.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from measure import interleaved, parsed, ratio, set_threads, summary, write
+from measure import interleaved, parsed, ratio, ratio_interval, set_threads, summary, write
 from twins import as_torch
 
-from gandetect.gans import MODELS, UP, Config, Data, Images, Trainer, preset
+from gandetect.gans import MODELS, UP, Config, Data, Images, Settings, Trainer, preset
 from gandetect.gans.preparing import prepared
 from gandetect.gans.progan import ProGANConfig
 
 # Losses of one iteration, relative; each sums over a batch in another order.
 LIMIT = 1e-4
 BATCH = 32
+HALF = Settings(precision="bfloat16")
 
 
 def cases() -> Iterator[tuple[str, str, Config]]:
@@ -33,7 +34,7 @@ def cases() -> Iterator[tuple[str, str, Config]]:
     for name in MODELS:
         config = replace(preset(name, "run"), batch=BATCH)
         if isinstance(config, ProGANConfig):
-            # Of its full size after a few iterations, which the median passes over.
+            # Of its full size after a few iterations.
             config = replace(config, grow_every=1)
         if name != "sngan":
             yield name, name, config
@@ -59,7 +60,13 @@ def measured(label: str, name: str, config: Config, seconds: float) -> dict[str,
     error = difference(*(standing(one).iterate() for one in pair(name, config, data)))
     if error > LIMIT:
         raise SystemExit(f"{label}: losses differ by {error:.1e}, more than {LIMIT:.0e}")
-    times = interleaved({"ours": ours.iterate, "torch": theirs.iterate}, seconds)
+    table = {"ours": ours, "torch": theirs, "bfloat16": Trainer(name, config, data, settings=HALF)}
+    if isinstance(config, ProGANConfig):
+        # Until they have their full size.
+        for trainer in table.values():
+            for _ in range(2 * len(config.widths)):
+                trainer.iterate()
+    times = interleaved({who: one.iterate for who, one in table.items()}, seconds)
     return {
         "label": label,
         "model": name,
@@ -69,6 +76,8 @@ def measured(label: str, name: str, config: Config, seconds: float) -> dict[str,
         "error": error,
         "times": {who: summary(found, config.batch) for who, found in times.items()},
         "torch_over_ours": ratio(times["torch"], times["ours"]),
+        "interval": ratio_interval(times["torch"], times["ours"]),
+        "ours_over_bfloat16": ratio(times["ours"], times["bfloat16"]),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import random
@@ -64,6 +65,18 @@ def summary(samples: list[float], images: int) -> dict[str, float]:
 def ratio(samples: list[float], ours: list[float]) -> float:
     """Median over rounds, so that what disturbs a round disturbs both."""
     return statistics.median(a / b for a, b in zip(samples, ours, strict=True))
+
+
+def ratio_interval(samples: list[float], ours: list[float]) -> list[float]:
+    """The 95 % interval of `ratio`, from the order of the rounds' ratios: of n independent ones the
+    median lies between the k-th smallest and the k-th largest, k from the binomial of n and 1/2."""
+    ratios = sorted(a / b for a, b in zip(samples, ours, strict=True))
+    n, below, k = len(ratios), 0.0, 0
+    while k < n // 2 and below + math.comb(n, k) / 2**n <= 0.025:
+        below += math.comb(n, k) / 2**n
+        k += 1
+    first = max(k - 1, 0)
+    return [ratios[first], ratios[-1 - first]]
 
 
 def machine() -> dict[str, Any]:

@@ -37,6 +37,7 @@ from gandetect.detect.delivery import (
     SOFT,
     calibration_class,
     compression_delivery,
+    is_soft,
     size_class,
 )
 from gandetect.detect.explanation import Change, WhatIf, evidence
@@ -530,6 +531,14 @@ def _score(model: Model, squares: Tensor) -> float:
     return float(model.logits(squares).double().mean())
 
 
+def _judged_by(model: Model, inputs: Inputs) -> str | None:
+    """The delivery by which `screen` judges; frames of a video have one where they are soft."""
+    assert inputs.plane is not None
+    if inputs.delivery:
+        return judged_delivery(model, inputs.plane, inputs.delivery)
+    return SOFT if model.class_scores and is_soft(inputs.plane) else None
+
+
 def _explained(
     path: str,
     inputs: Inputs,
@@ -545,7 +554,7 @@ def _explained(
     logits = model.logits(everything)
     logit = float(logits[used].double().mean())
     side = int(everything.shape[-1])
-    judged = judged_delivery(model, inputs.plane, inputs.delivery) if inputs.delivery else None
+    judged = _judged_by(model, inputs)
     own = calibration_class(judged, size_class(side)) if judged else ""
     thresholds = classes[own].thresholds if own in classes else limits
     found = evidence(model, everything[used], thresholds, lossless=inputs.delivery == LOSSLESS)

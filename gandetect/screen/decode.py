@@ -52,8 +52,8 @@ class Sampling:
 class DecodedFrame:
     """A picture cut into what is scored; `cut.squares` is empty where `cut.reason` says why, and
     good until the next record is asked for. `shot` counts the shots of a video from 0. `delivery`:
-    the class of an image, by its file and the side of its squares. `luma`: of a lossless image
-    file, whose pixels may know better."""
+    the class of an image, by its file and the side of its squares. `luma`: of one with squares,
+    whose pixels may know better; as `cut.squares`, good until the next record is asked for."""
 
     index: int
     time_s: float | None
@@ -211,6 +211,7 @@ def _decode_video(
             shots = shots or Shots(luma.bit_depth)
             # Times that run backwards make numbers that do, and rows are told apart by them.
             index = max(frame.index, index + 1)
+            part = _cut_frame(luma, frame.interlaced, options)
             yield DecodedFrame(
                 index,
                 frame.time_s,
@@ -219,7 +220,8 @@ def _decode_video(
                 luma.width,
                 luma.height,
                 shots.of(luma.pixels),
-                _cut_frame(luma, frame.interlaced, options),
+                part,
+                luma=luma if part.squares else None,
             )
     except MediaError as error:
         if reader.n_decoded == 0:

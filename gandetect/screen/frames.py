@@ -45,7 +45,7 @@ class Frames:
     """Columns, one entry a frame: `index` in its file, `time_s` (NaN: unknown), `width`, `height`,
     `key_frame` (-1: unknown), `pict_type` and `reason` as codes, `shot` (-1: not a video),
     `n_tiles` scored and their mean `logit` (NaN: no score), `delivery` as a code of DELIVERIES (0:
-    not an image, or nothing of it to score)."""
+    not an image and not soft, or nothing of it to score)."""
 
     index: array[int] = field(default_factory=lambda: array("q"))
     time_s: array[float] = field(default_factory=_doubles)
@@ -104,8 +104,8 @@ class Frames:
         else:
             self.reason[position] = _REASON_CODES["not_finite"]
 
-    def set_delivery(self, position: int, delivery: str) -> None:
-        """What was found of an image later than it was added."""
+    def set_delivery(self, position: int, delivery: str | None) -> None:
+        """What was found of a picture later than it was added."""
         self.delivery[position] = _DELIVERY_CODES[delivery]
 
     def take_back(self, length: int) -> None:

@@ -21,13 +21,16 @@ a = fpr / 2, or the smallest rate that the photographs certify.
 An image is judged by the thresholds of its class, where the model has scores by class: by its last
 compression and the side of its squares (`delivery` of its frame). A class with too few scores
 borrows from those that suffered at least as much, or gives no verdict
-(`calibration.class_thresholds`). Videos and their frames have no class.
+(`calibration.class_thresholds`). Videos and their frames have no class, but for frames that are
+soft.
 
 The verdict is `generated` above the upper threshold, `real` below the lower one, and inconclusive
 
 - between them (`between_thresholds`; `between_pooled_thresholds` where one of them is borrowed),
 - where the class of an image lacks the threshold that could decide (`uncertified_class`; `soft`
   for images as soft as blurred or enlarged photographs),
+- where half of the weight of a video is on soft frames, its median is above the threshold, and no
+  real videos set that (`soft`),
 - where a video has fewer than MIN_FRAMES such frames (`few_frames`),
 - where no frame could be scored: `too_small`, `flat`, `interlaced`, ... (the most frequent reason).
 
@@ -296,7 +299,14 @@ class Judge:
         verdict = verdict._replace(p_value=self._video_p_value(verdict.logit))
         if len(values) < min_frames:
             return verdict._replace(verdict="inconclusive", reason="few_frames")
+        is_soft = self._undecided[frames.delivery_codes()[kept]] == "soft"
+        if verdict.verdict == "generated" and self._are_soft(is_soft, weights):
+            return verdict._replace(verdict="inconclusive", reason="soft")
         return verdict
+
+    def _are_soft(self, is_soft: NDArray[np.bool_], weights: NDArray[np.float64]) -> bool:
+        """Whether a video is as soft as an enlarged one, of which its threshold knows nothing."""
+        return self.video.n_videos == 0 and 2 * float(weights[is_soft].sum()) >= weights.sum()
 
     def _decide(self, logit: float, upper: float, lower: float) -> Verdict:
         word = "generated" if logit > upper else "real" if logit < lower else "inconclusive"

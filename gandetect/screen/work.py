@@ -3,21 +3,19 @@
 The same function serves the processes of one machine and those of a cluster. It knows neither
 thresholds nor results.
 
-An image in a lossless file may have been a JPEG before, and any may be too soft to judge. Pixels
-are asked only where the score makes the answer matter (`WorkSettings.suspicious_from`), and so a
-window of each image waits for its score.
+An image in a lossless file may have been a JPEG before, and any picture may be too soft to judge.
+Pixels are asked only where the score makes the answer matter (`WorkSettings.suspicious_from`), and
+so a window of each picture waits for its score.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from gandetect.detect.delivery import (
@@ -25,11 +23,13 @@ from gandetect.detect.delivery import (
     LOSSY,
     SOFT,
     calibration_class,
+    central_window,
     eight_bit_window,
     pixel_delivery,
     size_class,
 )
 from gandetect.detect.softness import judged_delivery
+from gandetect.media import Luma
 from gandetect.media.quiet import quiet_decoders
 from gandetect.screen.batches import Batcher
 from gandetect.screen.decode import DecodedFrame, FileEnd, Sampling, decode_file
@@ -88,9 +88,9 @@ class Worker:
         self._model: Scoring = settings.model
         self._device = torch.device(settings.device)
         self._scored = Scored()
-        # Of images whose score is not there yet, by position: the side of their squares, the pixels
-        # that may tell their delivery, and what their file says of it.
-        self._windows: dict[int, tuple[int, NDArray[np.uint8], str]] = {}
+        # Of pictures whose score is not there yet, by position: the side of their squares, the
+        # pixels that may tell their delivery, and what their file says of it, None for a video.
+        self._windows: dict[int, tuple[int, Luma, str | None]] = {}
         self._batcher: Batcher[int] = Batcher(self._logits, settings.batch_size, BATCH_BYTES)
 
     def __call__(self, chunk: Chunk[Source], beat: Beat) -> Scored:
@@ -141,9 +141,7 @@ class Worker:
         suspicious = self._settings.suspicious_from
         if frame.luma is not None and suspicious and frame.cut.squares:
             side = len(frame.cut.squares[0])
-            # A copy, or all of the picture would stay in memory until then.
-            window = eight_bit_window(frame.luma.as_uint8_range().numpy()).copy()
-            self._windows[position] = side, window, frame.delivery or ""
+            self._windows[position] = side, _window(frame.luma), frame.delivery
         if frame.cut.squares:
             self._accept(self._batcher.add(position, frame.cut.squares))
 
@@ -158,9 +156,11 @@ class Worker:
     def _suspicious_above(self, side: int) -> float:
         return self._settings.suspicious_from.get(size_class(side), math.inf)
 
-    def _looked_into(self, side: int, window: NDArray[np.uint8], known: str) -> str:
-        """The class of an image by its pixels, where `known` is that by its file."""
+    def _looked_into(self, side: int, luma: Luma, known: str | None) -> str | None:
+        """The class of a picture by its pixels, where `known` is that of an image by its file;
+        frames of a video have none unless they are soft."""
         size = size_class(side)
+        window = eight_bit_window(luma.as_uint8_range().numpy())
         is_lossless = known == calibration_class(LOSSLESS, size)
         compression = pixel_delivery(window) if is_lossless else LOSSY
         if judged_delivery(self._settings.model, window, compression) == SOFT:
@@ -169,6 +169,11 @@ class Worker:
 
     def _logits(self, squares: Tensor) -> Tensor:
         return self._model.logits(squares.to(self._device))
+
+
+def _window(luma: Luma) -> Luma:
+    """The middle of a picture, a copy: all of it would stay in memory until it has its score."""
+    return replace(luma, pixels=torch.from_numpy(central_window(luma.pixels.numpy()).copy()))
 
 
 def work_here(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import math
@@ -14,7 +15,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from making_corpus import make_model
-from making_media import noise, write_clip
+from making_media import noise, write_clip, write_video
 from making_results import ask
 from PIL import Image
 from torch import Tensor
@@ -219,7 +220,7 @@ def test_the_size_is_that_of_the_squares_that_were_scored(tmp_path: Path) -> Non
 
 
 def test_videos_and_what_is_not_scored_have_no_class(bright: Model, tmp_path: Path) -> None:
-    write_clip(tmp_path / "a.mp4", 10)
+    write_frames(tmp_path / "a.mkv", [picture(9, seed) for seed in range(5)])
     Image.fromarray(noise(20, 20)).save(tmp_path / "tiny.png")
     summary = screened(tmp_path, bright)
     assert {row["delivery"] for row in iter_rows(summary.db)} == {None}
@@ -235,6 +236,44 @@ def test_a_video_is_judged_as_by_a_model_without_classes(bright: Model, tmp_path
     ]
     names = ("verdict", "reason", "logit", "p_generated", "p_value")
     assert [rows[0][name] for name in names] == [rows[1][name] for name in names]
+
+
+def write_frames(path: Path, pictures: Sequence[Image.Image]) -> None:
+    """A video without loss, whose luma is that of the grey `pictures`."""
+    grey = {"source_format": "gray", "codec": "ffv1", "pix_fmt": "gray"}
+    write_video(path, [np.asarray(one) for one in pictures], **grey)
+
+
+@pytest.mark.parametrize(("soft", "verdict"), [(0, "generated"), (3, "generated"), (5, "soft")])
+def test_a_video_of_soft_frames_is_called_nothing(
+    soft: int, verdict: str, bright: Model, tmp_path: Path
+) -> None:
+    """As enlarged footage is; half of the weight decides."""
+    frames = [soft_picture(9)] * soft + [picture(9, seed) for seed in range(9 - soft)]
+    write_frames(tmp_path / "a.mkv", frames)
+    summary = screened(tmp_path, bright)
+    (row,) = by_name(summary).values()
+    found = [one["delivery"] for one in iter_rows(summary.db, summary.run, "frame")]
+    assert found == ["soft 64"] * soft + [None] * (9 - soft)
+    assert verdict in (row["verdict"], row["reason"])
+    assert (row["verdict"] == "generated") is (verdict == "generated")
+    # A model without classes knows nothing of softness.
+    plain = Bright(make_model().arrays, make_model().card)
+    (same,) = by_name(screened(tmp_path, plain, tmp_path / "plain.sqlite")).values()
+    assert same["verdict"] == "generated"
+    assert same["logit"] == row["logit"]
+
+
+def test_soft_videos_are_judged_where_real_videos_set_the_threshold() -> None:
+    """They may have been as soft."""
+    plain = Judge(model_of(scores(CENTERS)), 0.05)
+    frames = Frames()
+    for number in range(9):
+        row = (number, None, 64, 64, None, 99.0, 1, None, None, 0, "soft 64")
+        frames.add_scored(row)
+    assert plain.video_file(frames).reason == "soft"
+    plain.video = dataclasses.replace(plain.video, n_videos=99)
+    assert plain.video_file(frames).verdict == "generated"
 
 
 # --- classes with too few images ---
@@ -410,7 +449,7 @@ def test_the_class_is_exported(mixed: Path, bright: Model, tmp_path: Path) -> No
     assert (found["3.png"], found["3.jpg"], found["hidden3.png"]) == (
         "lossless 64", "JPEG low 64", "JPEG low 64",
     )  # fmt: skip
-    assert found["a.mp4"] is None
+    assert found["a.mp4"] == "soft 64"
     counts = dict(ask(summary.db, "SELECT delivery, count(*) FROM files GROUP BY 1"))
     assert sum(counts.values()) == summary.n_files
     assert counts[None] == 1
