@@ -131,7 +131,8 @@ class Frames:
 
     def image_delivery(self) -> str | None:
         """The class of the one frame of an image; None for a video, or nothing to score."""
-        return DELIVERIES[self.delivery[0]] if len(self) else None
+        is_image = len(self) and self.shot[0] == _NONE
+        return DELIVERIES[self.delivery[0]] if is_image else None
 
     def reasons(self) -> list[str | None]:
         return [FRAME_REASONS[code] for code in self.reason]
