@@ -89,7 +89,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--models", type=Path, default=Path("data/edits"))
     parser.add_argument("--out", type=Path, default=Path("docs/edits.json"))
     parser.add_argument("--mask-steps", type=int, default=4000)
-    parser.add_argument("--warp-steps", type=int, default=1500)
+    parser.add_argument("--warp-steps", type=int, default=2000)
     parser.add_argument("--images", type=int, default=2000, help="edits judged of each kind")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
