@@ -65,7 +65,7 @@ def main() -> int:
         model, seconds = fitted(kind, args)
         fresh, _ = load_photographs(kind, args.fresh, TILE)
         report[kind] = {
-            "steps": model.card["settings"],
+            "steps": model.card["training"]["settings"],
             "taught": model.card["maps"]["taught"],
             "photographs": model.card["training"]["images"]["real"],
             "seconds": seconds,

@@ -136,6 +136,7 @@ def test_resumed_equals_uninterrupted():
 def test_it_learns_to_count_and_to_draw_as_many_as_asked():
     """On scenes that it was not trained on, and by the brightness of what it draws."""
     shape = {"widths": (16, 16, 8), "styles": 16, "batch": 16, "kinds": 1, "path": 0.0}
+    shape |= {"counting": 1.0}
     trainer = Trainer("mc2-stylegan2", replace(TINY, **shape), scenes(256, 1, 4))
     for _ in range(90):
         trainer.iterate()
