@@ -44,11 +44,11 @@ def test_thumbnails_are_large_and_crisp(visit: Visiting, page_file: PageFile) ->
 
 def test_tally_leads_to_the_files_of_its_verdict(visit: Visiting, page_file: PageFile) -> None:
     report = visit(page_file("sample"))
-    rows = report.page.locator("#files-generated")
+    rows = report.page.locator("#files-inconclusive")
     assert rows.bounding_box()["y"] > 900
-    report.page.get_by_role("link", name="generated").first.click()
+    report.page.get_by_role("link", name="inconclusive").first.click()
     assert rows.bounding_box()["y"] < 900
-    assert set(report.texts("#files-generated .verdict")) == {"generated"}
+    assert set(report.texts("#files-inconclusive .verdict")) == {"inconclusive"}
 
 
 def test_hostile_names_are_text_and_nothing_else(visit: Visiting, page_file: PageFile) -> None:
