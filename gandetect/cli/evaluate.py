@@ -159,8 +159,9 @@ def _measured(options: Mapping[str, Any], folders: Mapping[str, str]) -> dict[st
 
     model = _load(options["model_path"])
     with progress_bar() as progress:
-        real = folder_items(options["real"], 0)
-        generated = {name: folder_items(folder, 1) for name, folder in folders.items()}
+        real = folder_items(options["real"], 0, [*folders.values()])
+        others = {name: [options["real"]] for name in folders}
+        generated = {name: folder_items(folders[name], 1, others[name]) for name in folders}
         result = _described(model, options)
         result |= _scored(real, generated, model, options, progress)
         if options["transfer"] or options["learning_curve"]:

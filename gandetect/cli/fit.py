@@ -206,8 +206,10 @@ def _load(
             networks=load_bank(options["networks"]) if options["networks"] else (),
         )
         return dataset, spec
-    for label, folder in ((0, options["real"]), (1, options["generated"])):
-        load_folder(dataset, folder, label, spec, tile, progress, min_side=min_side)
+    folders = (options["real"], options["generated"])
+    for label, folder in enumerate(folders):
+        beside = [other for other in folders if other != folder]
+        load_folder(dataset, folder, label, spec, tile, progress, min_side=min_side, beside=beside)
     return dataset, spec
 
 

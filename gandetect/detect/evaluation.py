@@ -60,11 +60,12 @@ class Scored:
     classes: dict[Cell, str] = field(default_factory=dict)
 
 
-def folder_items(folder: str | Path, label: int) -> list[Item]:
-    """The images below `folder`, with the sources of `manifests.sources_in`."""
+def folder_items(folder: str | Path, label: int, beside: Sequence[str | Path] = ()) -> list[Item]:
+    """The images below `folder`, with the sources of `manifests.sources_in`; `beside`: the folders
+    that they are compared with."""
     return [
         Item(path, label, source)
-        for path, source in sources_in(folder, image_files(folder)).items()
+        for path, source in sources_in(folder, image_files(folder), beside).items()
     ]
 
 

@@ -141,15 +141,16 @@ def load_folder(
     progress: Progress | None = None,
     *,
     min_side: int = MIN_SIDE,
+    beside: Sequence[str | Path] = (),
 ) -> None:
     """Add the images below `folder` to `dataset`; files that fail are noted there, not raised.
 
     Files of both classes with the same name, apart from the suffix, count as one source, a
-    photograph and what was generated from it, unless the manifest of the folder says otherwise
-    (`manifests.sources_in`). Images smaller than `min_side` fail.
+    photograph and what was generated from it; a manifest of the folder, or of those `beside` it,
+    may name another (`manifests.rows_in`). Images smaller than `min_side` fail.
     """
     files = image_files(folder)
-    sources = sources_in(folder, files)
+    sources = sources_in(folder, files, beside)
     for number, path in enumerate(files):
         if progress:
             progress(f"reading {Path(folder).name}", number, len(files))

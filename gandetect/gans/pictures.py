@@ -17,7 +17,7 @@ from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from gandetect.media import read_rgb, sniff
-from gandetect.media.manifests import read_manifest, source_in
+from gandetect.media.manifests import rows_in, source_in
 
 # Those that carry an orientation tag; the picture itself is decoded by `read_rgb`.
 _TAGGED = ("JPEG", "PNG", "TIFF", "WEBP")
@@ -67,14 +67,15 @@ def _found_below(folder: Path, failed: dict[str, str]) -> Iterable[Picture]:
     # Of the screening room: hidden files, links, loops and what cannot be read are dealt with.
     from gandetect.screen.sources import Source, Unreadable, find_files
 
-    manifest = read_manifest(folder)
-    for one in find_files([folder]):
+    found = list(find_files([folder]))
+    rows = rows_in(folder, (Path(one.path) for one in found))
+    for one in found:
         path = Path(one.path)
         if isinstance(one, Unreadable):
             failed[one.path] = one.detail
         elif isinstance(one, Source) and _is_picture(path, one.wanted):
             below = path.relative_to(folder)
-            said = manifest.get(below.as_posix(), {})
+            said = rows[path]
             yield Picture(
                 path,
                 source_in(said, path, folder),

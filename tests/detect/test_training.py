@@ -141,6 +141,24 @@ def test_what_a_manifest_names_as_one_source_is_one(folders, tmp_path):
         assert len(named) == 10
 
 
+def test_pairs_by_name_stay_pairs_where_one_folder_has_a_manifest(folders):
+    """Whichever of the two it is; a source may be a number."""
+    real, generated = folders / "real", folders / "generated"
+    for path in generated.iterdir():
+        path.rename(path.with_name(path.name.replace("generated", "real")))
+    listed = [{"file": f"real{n}.png", "source": n // 2} for n in range(10)]
+    for owner in (real, generated):
+        (owner / "manifest.json").write_text(json.dumps(listed))
+        dataset = Dataset()
+        load_folder(dataset, real, 0, FeatureSpec(), 64, beside=[generated])
+        load_folder(dataset, generated, 1, FeatureSpec(), 64, beside=[real])
+        groups = [[s.group for s in dataset.samples if s.label == label] for label in (0, 1)]
+        assert groups[0] == groups[1] == [str(n // 2) for n in range(10)]
+        for folder, other in ((real, generated), (generated, real)):
+            assert [item.source for item in folder_items(folder, 0, [other])] == groups[0]
+        (owner / "manifest.json").unlink()
+
+
 @pytest.mark.parametrize("text", ["no json", "{}", "[1, 2]", '{"photographs": 7}', "[{}]"])
 def test_a_manifest_of_another_kind_is_passed_over(text, folders):
     (folders / "real" / "manifest.json").write_text(text)
