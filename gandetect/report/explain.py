@@ -37,6 +37,7 @@ from gandetect.detect.delivery import (
     SOFT,
     calibration_class,
     compression_delivery,
+    file_delivery,
     is_soft,
     size_class,
 )
@@ -46,7 +47,7 @@ from gandetect.detect.maps import has_maps, maps
 from gandetect.detect.reference import MEANINGS, Likeness, References
 from gandetect.detect.softness import judged_delivery
 from gandetect.detect.tiles import MAX_TILES, usable_side
-from gandetect.media import Luma, MediaError, VideoReader, read_luma, sniff
+from gandetect.media import MediaError, VideoReader, read_luma, sniff
 from gandetect.report.explain_words import (
     changes_in_words,
     exactness,
@@ -55,7 +56,7 @@ from gandetect.report.explain_words import (
 )
 from gandetect.screen.isolation import IsolationError, isolated
 from gandetect.screen.pool import Limits
-from gandetect.screen.verdict import image_thresholds
+from gandetect.screen.verdict import image_thresholds, suspicious_from
 
 CANDIDATES = 16
 # The map shows more tiles than the verdict rests on; more than these would be dots.
@@ -95,7 +96,7 @@ class InputOptions:
 class Inputs:
     """What a decoder gave: `plane` (H, W) of brightness on 0..255, uint8 or float32, or None with
     `candidates` to choose from: (frame number, squares (T, S, S)). `delivery`: of an image, how it
-    was compressed.
+    was compressed, where its file is lossless by its pixels; `by_file`: by the file alone.
     """
 
     media: str
@@ -104,6 +105,7 @@ class Inputs:
     time_s: float | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     delivery: str | None = None
+    by_file: str | None = None
     candidates: list[tuple[int, NDArray[Any]]] = field(default_factory=list)
 
 
@@ -162,13 +164,12 @@ def _image_inputs(path: str, options: InputOptions) -> Inputs:
     plane = luma.as_uint8_range().contiguous().numpy()
     # Smaller ones are refused where they are cut.
     known = min(plane.shape) >= max(options.min_side, MIN_SIDE)
-    delivery = _compression(path, luma) if known else None
-    return Inputs("image", plane, facts=facts, delivery=delivery)
-
-
-def _compression(path: str, luma: Luma) -> str:
+    if not known:
+        return Inputs("image", plane, facts=facts)
     with open(path, "rb") as file:
-        return compression_delivery(luma, file.read(_HEADER_BYTES))
+        head = file.read(_HEADER_BYTES)
+    delivery, by_file = compression_delivery(luma, head), file_delivery(container, head)
+    return Inputs("image", plane, facts=facts, delivery=delivery, by_file=by_file)
 
 
 def _video_inputs(path: str, options: InputOptions) -> Inputs:
@@ -517,7 +518,8 @@ def explain(
         best = inputs.candidates[int(np.argmax(scores))][0]
         inputs = _decode(path, InputOptions(model.tile, model.min_side, best))
     assert inputs.plane is not None
-    return _explained(path, inputs, n_frames, model, limits, classes)
+    suspicious = suspicious_from(model, fpr)
+    return _explained(path, inputs, n_frames, model, limits, classes, suspicious)
 
 
 def check_explainable(model: Model) -> None:
@@ -531,9 +533,12 @@ def _score(model: Model, squares: Tensor) -> float:
     return float(model.logits(squares).double().mean())
 
 
-def _judged_by(model: Model, inputs: Inputs) -> str | None:
-    """The delivery by which `screen` judges; frames of a video have one where they are soft."""
+def _judged_by(model: Model, inputs: Inputs, is_suspicious: bool) -> str | None:
+    """The delivery by which `screen` judges: pixels are asked where the score `is_suspicious`.
+    Frames of a video have one where they are soft."""
     assert inputs.plane is not None
+    if not is_suspicious:
+        return inputs.by_file
     if inputs.delivery:
         return judged_delivery(model, inputs.plane, inputs.delivery)
     return SOFT if model.class_scores and is_soft(inputs.plane) else None
@@ -546,6 +551,7 @@ def _explained(
     model: Model,
     limits: Thresholds,
     classes: Mapping[str, ClassThresholds],
+    suspicious: Mapping[str, float],
 ) -> Explanation:
     assert inputs.plane is not None
     plane = torch.from_numpy(inputs.plane)
@@ -554,8 +560,9 @@ def _explained(
     logits = model.logits(everything)
     logit = float(logits[used].double().mean())
     side = int(everything.shape[-1])
-    judged = _judged_by(model, inputs)
-    own = calibration_class(judged, size_class(side)) if judged else ""
+    size = size_class(side)
+    judged = _judged_by(model, inputs, logit > suspicious.get(size, math.inf))
+    own = calibration_class(judged, size) if judged else ""
     thresholds = classes[own].thresholds if own in classes else limits
     found = evidence(model, everything[used], thresholds, lossless=inputs.delivery == LOSSLESS)
     references = model.references

@@ -24,13 +24,18 @@ from torch import Tensor
 from gandetect.detect import Model, Thresholds, cut_tiles, scorers
 from gandetect.detect.calibration import CONFIDENCE, ClassThresholds
 from gandetect.detect.contributions import network_of, parts_of
-from gandetect.detect.delivery import calibration_class, compression_delivery, size_class
+from gandetect.detect.delivery import (
+    calibration_class,
+    compression_delivery,
+    file_delivery,
+    size_class,
+)
 from gandetect.detect.networks import PixelNetwork
 from gandetect.detect.planes import cut_to_side
 from gandetect.detect.softness import judged_delivery
 from gandetect.media import MediaError, read_luma, sniff
 from gandetect.screen.sources import Source, Unreadable, find_files
-from gandetect.screen.verdict import image_thresholds
+from gandetect.screen.verdict import image_thresholds, suspicious_from
 
 LABELS = ("real", "generated")
 LAYERS = ("conv1", "conv2")
@@ -41,7 +46,8 @@ GALLERY, PICTURE_SIDE = 12, 160
 
 Progress = Callable[[str, int, int], None]
 Maps = tuple[Tensor, Tensor]
-Limits = tuple[Thresholds, Mapping[str, ClassThresholds]]
+# Thresholds of no known class, those by class, and by size the logit above which pixels are asked.
+Limits = tuple[Thresholds, Mapping[str, ClassThresholds], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -145,7 +151,7 @@ def network_report(
     `example` cannot be read.
     """
     network = pixel_network(model)
-    limits = _limits(model, fpr, confidence)
+    limits = (*_limits(model, fpr, confidence), suspicious_from(model, fpr))
     judged: list[Judged] = []
     errors: list[dict[str, str]] = []
     for label, folder in enumerate((real, generated)):
@@ -232,7 +238,7 @@ def _judged(
         try:
             tiles = _tiles(model, path)
             logit = float(model.logits(tiles).double().mean())
-            thresholds = _thresholds(model, path, tiles.shape[-1], limits)
+            thresholds = _thresholds(model, path, tiles.shape[-1], logit, limits)
         except (MediaError, ValueError, OSError) as error:
             reason = getattr(error, "reason", "unreadable")
             errors.append({"path": path, "reason": reason, "detail": str(error)})
@@ -242,7 +248,9 @@ def _judged(
     return judged
 
 
-def _limits(model: Model, fpr: float, confidence: float | None) -> Limits:
+def _limits(
+    model: Model, fpr: float, confidence: float | None
+) -> tuple[Thresholds, dict[str, ClassThresholds]]:
     """Those of `gandetect screen`; uncertified ones where it would refuse, since what is shown here
     is the network, and the verdicts only beside it."""
     try:
@@ -251,15 +259,19 @@ def _limits(model: Model, fpr: float, confidence: float | None) -> Limits:
         return model.thresholds(fpr, confidence=confidence, certify=False), {}
 
 
-def _thresholds(model: Model, path: str, side: int, limits: Limits) -> Thresholds:
+def _thresholds(model: Model, path: str, side: int, logit: float, limits: Limits) -> Thresholds:
     """Those of the class of the image, as `gandetect screen` judges it."""
-    known, classes = limits
+    known, classes, suspicious = limits
     if not classes:
         return known
     data = Path(path).read_bytes()
     luma = read_luma(data)
-    plane, compression = luma.as_uint8_range().numpy(), compression_delivery(luma, data)
-    own = calibration_class(judged_delivery(model, plane, compression), size_class(side))
+    size = size_class(side)
+    judged = file_delivery(luma.container, data)
+    if logit > suspicious.get(size, math.inf):
+        plane = luma.as_uint8_range().numpy()
+        judged = judged_delivery(model, plane, compression_delivery(luma, data))
+    own = calibration_class(judged, size)
     return classes[own].thresholds if own in classes else known
 
 

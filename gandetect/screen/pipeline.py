@@ -36,7 +36,6 @@ from gandetect.screen.significance import keep_significant
 from gandetect.screen.sources import Found, Skipped, Source, Unreadable, find_files
 from gandetect.screen.verdict import (
     EVEN,
-    LOOK_RATES,
     MIN_FRAMES,
     Judge,
     Scorer,
@@ -553,7 +552,7 @@ def load_scorer(model: Scorer | str | os.PathLike[str] | None) -> Scorer:
 def score_key(model: Scorer, options: ScreenOptions, fpr: float) -> str:
     """What decides the rows of a file besides its content and the model, as text."""
     rate = look_rate(model, fpr)
-    if rate in (None, LOOK_RATES[0]):
+    if rate is None:
         return options.key()
     return json.dumps({**asdict(options), "looked_into_up_to": rate}, sort_keys=True)
 

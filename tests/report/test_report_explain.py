@@ -116,6 +116,33 @@ def test_logit_is_that_of_the_tiles_screening_scores(model: Model, bridge: Expla
     assert bridge.limits_in_words == "no score decides on images of its class"
 
 
+@pytest.mark.parametrize("fpr", [0.05, 0.3])
+def test_images_are_judged_as_by_screen(model: Model, fpr: float, tmp_path: Path) -> None:
+    """By the same class, whether their pixels are asked for it or not."""
+    names = sorted(one.name for one in EXAMPLES.glob("*.[pj][np]g") if one.stem != "truncated")
+    made = [name for name in names if name.endswith("png")]
+    for name in made:
+        # A file without loss that hides a JPEG.
+        hidden = Image.open(io.BytesIO(compressed(EXAMPLES / name)))
+        hidden.save(tmp_path / f"hidden_{name}")
+    files = [*(EXAMPLES / name for name in names), *tmp_path.glob("hidden_*")]
+    summary = screen(files, model=model, fpr=fpr, db=tmp_path / "run.sqlite", workers=0)
+    rows = {Path(row["path"]).name: row for row in iter_rows(summary.db, kind="file")}
+    asked = 0
+    for path in files:
+        one, row = explain(path, model=model, fpr=fpr), rows[path.name]
+        assert one.facts["class"] == row["delivery"], path.name
+        assert one.verdict == row["verdict"], path.name
+        asked += row["delivery"].startswith("soft")
+    assert 0 < asked < len(files)
+
+
+def compressed(path: Path) -> bytes:
+    buffer = io.BytesIO()
+    Image.open(path).convert("L").save(buffer, "JPEG", quality=60)
+    return buffer.getvalue()
+
+
 @pytest.mark.parametrize("name", ["generated_bridge.png", "real_dogs.jpg", "generated_face_1.png"])
 def test_contributions_and_bias_sum_to_the_logit(model: Model, name: str) -> None:
     one = explain(EXAMPLES / name, model=model)
