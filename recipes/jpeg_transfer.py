@@ -135,10 +135,6 @@ def cross_fitted(
     return scores
 
 
-def shipped_logit(tiles: Tensor) -> float:
-    return float(load_shipped().logits(tiles).mean())
-
-
 def balanced(labels: Array, scores: Array) -> float:
     """Mean of both accuracies at a score of 0, even odds."""
     return float(np.mean([(scores[labels == 0] < 0).mean(), (scores[labels == 1] > 0).mean()]))

@@ -181,8 +181,9 @@ def render(model: Model, evaluation: dict[str, Any] | None) -> str:
         "",
         *class_thresholds_table(model),
         "",
-        "Images as soft as a blurred or enlarged photograph are called neither, whatever they "
-        "score (`soft`): such photographs lack the frequencies that smooth generators do not draw.",
+        "Images as soft as a blurred or enlarged photograph are not called generated (`soft`), but "
+        "for lossless ones that show learned up-sampling: such photographs lack the frequencies "
+        "that smooth generators do not draw.",
         "",
         "## Error rates on self-made pairs of the held-out photographs",
         "",

@@ -45,7 +45,7 @@ A set that is there is kept: delete its folder to have it made again.
 
 Larger ones for tiles of 256 and 512 pixels:
 
-    python recipes/third_party.py --side 512 --count 40 --out data/third_party_512
+    python recipes/third_party.py --side 512 --count 24 --out data/third_party_512
 """
 
 from __future__ import annotations

@@ -13,9 +13,11 @@ def class_table(
     classes: Mapping[str, Mapping[str, Any]],
     fpr: float,
     files: Mapping[str, int] | None = None,
+    *,
+    on_average: bool = False,
 ) -> Table:
     """A row for each of `classes`, as `calibration.described_classes` gives them; `files`: how many
-    files are of each."""
+    files are of each; `on_average`: how `fpr` holds, else it is certified."""
     from rich.table import Table
 
     from gandetect.detect.calibration import BASES
@@ -25,8 +27,9 @@ def class_table(
     if files is not None:
         table.add_column("files", justify="right")
     table.add_column("reals", justify="right")
+    rate = f"fpr {fpr:.3g}{' on average' if on_average else ''}"
     table.add_column("smallest fpr", justify="right")
-    table.add_column(f"generated above (fpr {fpr:.3g})", justify="right")
+    table.add_column(f"generated above ({rate})", justify="right")
     table.add_column("rests on reals")
     for name, found in classes.items():
         limit = found["threshold_generated"]

@@ -146,8 +146,8 @@ def _summary_line(summary: Summary) -> str:
 
 def _threshold_line(summary: Summary, model: Model) -> str:
     """Where the verdicts begin, in the units of the table, and what that means for this run."""
-    from gandetect.detect.calibration import CONFIDENCE, at_prevalence
-    from gandetect.screen.store import run_info
+    from gandetect.detect.calibration import at_prevalence
+    from gandetect.screen.store import holds_on_average, run_info
 
     run = run_info(summary.db, summary.run)
     probabilities = (
@@ -155,7 +155,7 @@ def _threshold_line(summary: Summary, model: Model) -> str:
         for name in ("threshold_generated", "threshold_real", "video_threshold_generated")
     )
     above, below, video = at_prevalence([*probabilities], run["prevalence"])
-    sure = " on average" if run["args"].get("confidence", CONFIDENCE) is None else ""
+    sure = " on average" if holds_on_average(run) else ""
     line = (
         f"{printable(run['model'])}, false alarms at most {run['fpr']:.3g}{sure}: "
         f"generated above p {above:.2f}, real below p {below:.2f}"
@@ -181,16 +181,18 @@ def _classes(summary: Summary) -> dict[str, dict[str, Any]]:
 def _print_classes(summary: Summary, to_stderr: bool) -> None:
     from rich.console import Console
 
-    from gandetect.screen.store import run_info
+    from gandetect.screen.store import holds_on_average, run_info
 
     classes = _classes(summary)
     if not classes:
         return
-    fpr = run_info(summary.db, summary.run)["fpr"]
+    run = run_info(summary.db, summary.run)
+    fpr, on_average = run["fpr"], holds_on_average(run)
     console = Console(stderr=to_stderr)
     if not console.is_terminal:
         console = Console(stderr=to_stderr, width=200)
-    console.print(class_table(classes, fpr, {name: one["files"] for name, one in classes.items()}))
+    files = {name: one["files"] for name, one in classes.items()}
+    console.print(class_table(classes, fpr, files, on_average=on_average))
     silent = [name for name, found in classes.items() if found["basis"] == "none"]
     if silent:
         console.print(

@@ -428,6 +428,7 @@ def _figures(result: dict[str, Any]) -> Table:
     title = (
         f"region {result['region']}, files as they are; calibration at a prevalence of "
         f"{result['prevalence']:g}; thresholds for {result['fpr']:.3g} false alarms"
+        + (" on average" if result["confidence"] is None else "")
     )
     table = _table(title, "figure", *(row["generator"] for row in rows))
     for key, name in FIGURES.items():

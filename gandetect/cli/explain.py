@@ -22,7 +22,7 @@ from gandetect.cli._network_report import write_network_report
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from gandetect.detect import Model
+    from gandetect.detect import Model, Thresholds
     from gandetect.report.explain import Explanation
 
 FORMATS = (".png", ".html", ".json")
@@ -226,6 +226,10 @@ def _summary(explanation: Explanation) -> str:
     )
 
 
+def _sure(limits: Thresholds) -> str:
+    return " on average" if limits.confidence is None else ""
+
+
 def _print(explanation: Explanation) -> None:
     from rich.console import Console
     from rich.padding import Padding
@@ -243,7 +247,7 @@ def _print(explanation: Explanation) -> None:
     console.print(head)
     for line in (
         f"score {explanation.logit:+.2f}; {explanation.limits_in_words} "
-        f"(false alarms at most {limits.fpr:.3g})",
+        f"(false alarms at most {limits.fpr:.3g}{_sure(limits)})",
         f"{explanation.n_used} tiles of {explanation.side} pixels, by {explanation.model['name']}",
         *_outside(explanation),
     ):

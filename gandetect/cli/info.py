@@ -28,9 +28,11 @@ def _model(path: Path | None, fpr: float, conformal: bool) -> dict[str, Any]:
     from gandetect.detect.calibration import described_classes
 
     model = load_shipped() if path is None else Model.load(path)
-    classes = described_classes(model.class_thresholds(fpr, confidence=confidence_of(conformal)))
+    confidence = confidence_of(conformal)
+    classes = described_classes(model.class_thresholds(fpr, confidence=confidence))
     described = {"name": model.name, "sha256": model.sha256, "tile": model.tile}
-    return {**described, "card": model.card, "fpr": fpr, "classes": classes}
+    rate = {"fpr": fpr, "confidence": confidence}
+    return {**described, "card": model.card, **rate, "classes": classes}
 
 
 @click.command("info")
@@ -111,5 +113,5 @@ def _print_classes(console: Any, model: dict[str, Any]) -> None:
     }
     if classes:
         console.print()
-        console.print(class_table(classes, model["fpr"]))
+        console.print(class_table(classes, model["fpr"], on_average=model["confidence"] is None))
         console.print("images of other classes are inconclusive")

@@ -69,8 +69,8 @@ def allowed_exceedances(n: int, rate: float, confidence: float | None = CONFIDEN
     _check_rate(rate)
     if confidence is None:
         # A product that is a whole number may come out a rounding error below it.
-        fewest = math.floor(rate * (n + 1) * (1 + 1e-12)) - 1
-        return None if fewest < 0 else fewest
+        most = math.floor(rate * (n + 1) * (1 + 1e-12)) - 1
+        return None if most < 0 else most
     allowed = None
     total = 0.0
     for k, term in enumerate(_binomial_terms(n, rate)):
@@ -245,25 +245,22 @@ def class_thresholds(
 
 
 def lowest_limits(
-    groups: Mapping[str, ClassScores],
-    harm: Mapping[str, Sequence[int]],
-    fpr: float,
-    confidence: float | None,
+    groups: Mapping[str, ClassScores], harm: Mapping[str, Sequence[int]], fpr: float
 ) -> dict[str, float]:
-    """For each class of `harm` the score that nothing called generated stays below, at rates up to
-    `fpr`: its upper threshold before it is kept apart from the lower one. Infinite where the
-    class gives no verdict."""
+    """For each class of `harm` a score that its upper threshold is never below, at any rate up to
+    `fpr`, on average or with a confidence of one half or more. Infinite where it gives no verdict.
+
+    The lower one of its own limit and of that of its pool: at a smaller rate it may lose the first
+    and take the second, and neither falls.
+    """
     reals = {name: (group.real, group.real_sources) for name, group in groups.items()}
-    return {
-        name: _class_limit(
-            name,
-            [other for other in sorted(groups) if _at_least(harm[other], harm[name])],
-            reals,
-            fpr,
-            confidence,
-        )[0]
-        for name in harm
-    }
+    lowest = {}
+    for name in harm:
+        pool = [reals[other] for other in groups if _at_least(harm[other], harm[name])]
+        scores = [reals[name][0]] if name in groups else []
+        limits = [_limit(one, fpr, None) for one in (*scores, _worst_of_sources(pool))]
+        lowest[name] = min((one for one in limits if one is not None), default=math.inf)
+    return lowest
 
 
 # What the thresholds of a class rest on, in words.

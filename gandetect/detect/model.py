@@ -26,6 +26,7 @@ from gandetect.detect.calibration import (
     ClassScores,
     ClassThresholds,
     Thresholds,
+    allowed_exceedances,
     choose_thresholds,
     class_thresholds,
     lowest_limits,
@@ -265,18 +266,19 @@ class Model:
         """By size of the squares that are scored: the logit above which it matters how an image
         was delivered, which its pixels tell better than its file.
 
-        The lowest threshold of a class of that size: at false-alarm rates up to `fpr`, certified or
-        on average, none calls an image generated that scores no more. Empty where the model knows
-        no classes.
+        No threshold of a class of that size, nor that of pictures of no class, is below it at
+        false-alarm rates up to `fpr` (`calibration.lowest_limits`). Empty where the model knows no
+        classes.
         """
         if not self.class_scores:
             return {}
+        reals = self.arrays["calibration.real"].sort().values
+        allowed = allowed_exceedances(len(reals), fpr, None)
+        of_all = math.inf if allowed is None else float(reals[-1 - allowed])
         lowest: dict[str, float] = {}
-        for confidence in (CONFIDENCE, None):
-            limits = lowest_limits(self.class_scores, calibration_harm(), fpr, confidence)
-            for name, limit in limits.items():
-                size = name.rpartition(" ")[2]
-                lowest[size] = min(limit, lowest.get(size, math.inf))
+        for name, limit in lowest_limits(self.class_scores, calibration_harm(), fpr).items():
+            size = name.rpartition(" ")[2]
+            lowest[size] = min(limit, lowest.get(size, of_all))
         return lowest
 
     @cached_property

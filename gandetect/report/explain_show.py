@@ -19,6 +19,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image
 
+from gandetect.detect import Thresholds
 from gandetect.detect.contributions import BANDS, PLANE, Contributions
 from gandetect.detect.reference import MEANINGS, NAMED_FROM, REAL, UNKNOWN
 from gandetect.report import plots
@@ -121,6 +122,13 @@ def headline(explanation: Explanation) -> str:
     p = explanation.p_generated
     rounded = "< 0.01" if p < 0.01 else "> 0.99" if p > 0.99 else f"{p:.2f}"
     return f"{name}{where}: {explanation.verdict}, p(generated) {rounded}"
+
+
+def _sure(limits: Thresholds) -> str:
+    """How the rate of `limits` holds, to be added to it."""
+    if not limits.certified:
+        return ", not certified"
+    return ", certified" if limits.confidence is not None else " on average over calibrations"
 
 
 def _svg(draw: Any, explanation: Explanation, size: tuple[float, float]) -> Markup:
@@ -235,8 +243,7 @@ def _draw_summary(figure: Any, explanation: Explanation) -> None:
     limits = explanation.thresholds
     lines = [
         f"score {explanation.logit:.2f} (logit): {explanation.limits_in_words}; at most "
-        f"{100 * limits.fpr:.3g} % false alarms"
-        + (", certified" if limits.certified else ", not certified"),
+        f"{100 * limits.fpr:.3g} % false alarms" + _sure(limits),
         *_outside_lines(explanation),
         *_likeness_lines(explanation),
         *changes_in_words(explanation),

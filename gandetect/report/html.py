@@ -25,7 +25,7 @@ from gandetect.detect.calibration import BASES
 from gandetect.report.thumbnails import thumbnail_jpeg
 from gandetect.screen.isolation import IsolationError, isolated
 from gandetect.screen.pool import Limits, PoolError
-from gandetect.screen.store import StoreError, iter_rows, iter_skips, run_info
+from gandetect.screen.store import StoreError, holds_on_average, iter_rows, iter_skips, run_info
 
 try:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -294,6 +294,7 @@ def render(
         reasons=digest.reasons.most_common(),
         false_alarms=_false_alarms(info, digest),
         alarms_per_hour=_alarms_per_hour(info, digest),
+        on_average=holds_on_average(info),
         video_rate=None if info["fpr"] is None else _video_rate(info),
     )
 

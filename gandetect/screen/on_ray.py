@@ -111,7 +111,7 @@ def screen_on_ray(
 
     Raises RayError where Ray is missing or cannot be reached, and what `screen` raises.
     """
-    check_options(batch_size, workers, fdr, device, region, prevalence)
+    check_options(batch_size, workers, fdr, device, region, prevalence, confidence)
     if workers == 0:
         raise ValueError("workers=0 given; a shard needs at least 1")
     if shard_files < 1:
@@ -525,7 +525,7 @@ class ScreenBatch:
         limits: Limits | None = None,
         device: str = "cpu",
     ) -> None:
-        check_options(batch_size, workers, None, device, region)
+        check_options(batch_size, workers, None, device, region, confidence=confidence)
         options = ScreenOptions(every, max_frames, keyframes, region, max_tiles)
         scorer = load_scorer(model)
         image_thresholds(scorer, fpr, confidence)

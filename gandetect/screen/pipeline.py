@@ -188,7 +188,7 @@ def screen(
     `error`. Raises ValueError for arguments out of range, and StoreError where the results cannot
     be written or another run writes to them. On KeyboardInterrupt the finished files stay.
     """
-    check_options(batch_size, workers, fdr, device, region, prevalence)
+    check_options(batch_size, workers, fdr, device, region, prevalence, confidence)
     options = ScreenOptions(every, max_frames, keyframes, region, max_tiles)
     scorer = load_scorer(model)
     settings = options.work(scorer, batch_size, device, fpr)
@@ -513,6 +513,7 @@ def check_options(
     device: str,
     region: str,
     prevalence: float = EVEN,
+    confidence: float | None = CONFIDENCE,
 ) -> None:
     """Raises ValueError for arguments out of range, and ImportError where a region needs more than
     is installed."""
@@ -524,6 +525,8 @@ def check_options(
         raise ValueError(f"fdr={fdr} given; give a rate between 0 and 1, or None")
     if not 0 < prevalence < 1:
         raise ValueError(f"prevalence={prevalence} given; give a share between 0 and 1")
+    if confidence is not None and not 0.5 <= confidence < 1:
+        raise ValueError(f"confidence={confidence} given; give 0.5 to 1, or None for on average")
     if region == "faces":
         from gandetect.screen.faces import require_detector
 

@@ -109,7 +109,8 @@ class ShardSettings:
 
 
 def part_name(sources: Sequence[Source], settings: ShardSettings) -> str:
-    """The name of a shard's part, the same for the same files, model, options and rate."""
+    """The name of a shard's part, the same for the same files, model, options, rate and
+    confidence."""
     digest = hashlib.sha256(f"{settings.key}\0{settings.fpr!r}\0{settings.confidence!r}".encode())
     for source in sources:
         key = Key.of(source)

@@ -43,6 +43,12 @@ def run_info(path: str | os.PathLike[str], run: int | None = None) -> dict[str, 
     return info
 
 
+def holds_on_average(info: Mapping[str, Any]) -> bool:
+    """Whether the rate of the run `info` (see `run_info`) holds on average over calibrations, and
+    not with a stated confidence."""
+    return "confidence" in info["args"] and info["args"]["confidence"] is None
+
+
 def iter_rows(
     path: str | os.PathLike[str], run: int | None = None, kind: str | None = None
 ) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,12 @@ import torch
 from PIL import Image
 
 from gandetect.detect import Model, load_shipped
-from gandetect.detect.calibration import class_thresholds, group_scores, scores_to_arrays
+from gandetect.detect.calibration import (
+    allowed_exceedances,
+    class_thresholds,
+    group_scores,
+    scores_to_arrays,
+)
 from gandetect.detect.delivery import calibration_harm
 from gandetect.detect.features import FeatureSpec
 from gandetect.detect.training import Dataset, fit_model, load_folder, simulate_folder
@@ -67,17 +72,22 @@ def test_the_shipped_model_certifies_classes_of_its_own() -> None:
     assert all(math.isfinite(limit) for limit in model.suspicious_from(0.1).values())
 
 
-def test_sizes_that_no_class_certifies_are_never_suspicious(linear_model: Model) -> None:
+def test_sizes_that_no_class_certifies_are_suspicious_from_the_threshold_of_all(
+    linear_model: Model,
+) -> None:
     """Larger squares may borrow from smaller ones, and not the other way."""
-    model = with_arrays(linear_model, scores_to_arrays(grouped(["lossless 128"])))
+    low = [*np.linspace(-9, -8, 200), *np.linspace(8, 9, 200)]
+    classes = group_scores(low, [0] * 200 + [1] * 200, ["lossless 128"] * 400)
+    model = with_arrays(linear_model, scores_to_arrays(classes))
     limits = model.suspicious_from(0.1)
-    assert limits["64"] == math.inf
-    assert math.isfinite(limits["128"])
-    assert limits["512+"] == limits["128"]
+    reals = np.sort(model.arrays["calibration.real"].numpy())
+    of_all = reals[-1 - allowed_exceedances(len(reals), 0.1, None)]
+    assert limits["64"] == pytest.approx(of_all)
+    assert limits["512+"] == limits["128"] < of_all
 
 
-@pytest.mark.parametrize("confidence", [0.95, 0.99, None])
-@pytest.mark.parametrize("rate", [0.01, 0.05, 0.1])
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.99, None])
+@pytest.mark.parametrize("rate", [0.01, 0.02, 0.05, 0.1])
 def test_nothing_below_suspicion_can_be_called_generated(
     linear_model: Model, rate: float, confidence: float | None
 ) -> None:
@@ -89,6 +99,21 @@ def test_nothing_below_suspicion_can_be_called_generated(
         classes = model.class_thresholds(rate, confidence=confidence)
         for name, one in classes.items():
             assert one.thresholds.generated >= limits[name.rpartition(" ")[2]]
+        of_all = model.thresholds(rate, confidence=confidence, certify=False)
+        assert of_all.generated >= max(limits.values())
+
+
+def test_a_class_that_loses_its_own_limit_is_looked_into_as_low_as_its_pool(
+    linear_model: Model,
+) -> None:
+    """Twenty-two high scores hold 10 % by themselves, and 2 % only among two hundred low ones."""
+    values = [*np.linspace(8, 9, 22), *np.linspace(-9, -8, 200), 9.5, 9.6]
+    labels = [*[0] * 222, 1, 1]
+    names = [*["lossless 128"] * 22, *["JPEG low 64"] * 200, "lossless 128", "JPEG low 64"]
+    model = with_arrays(linear_model, scores_to_arrays(group_scores(values, labels, names)))
+    for rate in (0.1, 0.02):
+        limit = model.class_thresholds(rate, confidence=None)["lossless 128"].thresholds.generated
+        assert limit >= model.suspicious_from(0.1)["128"]
 
 
 def test_a_class_that_nobody_knows_is_refused(linear_model: Model) -> None:

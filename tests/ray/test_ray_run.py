@@ -34,18 +34,28 @@ def expected(many: Path, model_file: Path, tmp_path_factory: pytest.TempPathFact
     return db
 
 
+@pytest.mark.parametrize("confidence", [0.95, None])
 def test_rows_equal_those_of_the_local_engine(
-    ray_here: Any, corpus: Path, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    confidence: float | None,
+    ray_here: Any,
+    corpus: Path,
+    model: Model,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # By relative paths, which mean nothing to a process in another folder.
     monkeypatch.chdir(corpus.parent)
-    common = {"model": model, "every": 0.5, "fdr": 0.2}
+    common = {"model": model, "every": 0.5, "fdr": 0.2, "confidence": confidence}
     local = screen([corpus.name], db=tmp_path / "local.sqlite", workers=2, **common)
     seen: list[Progress] = []
     summary = screen_on_ray(
         [corpus.name], db=tmp_path / "ray.sqlite", shard_files=10, progress=seen.append, **common
     )
     assert rows_of(summary.db) == rows_of(local.db)
+    here, there = (run_info(one.db) for one in (local, summary))
+    assert here["args"]["confidence"] == there["args"]["confidence"] == confidence
+    names = ("threshold_generated", "threshold_real", "class_thresholds")
+    assert [here[name] for name in names] == [there[name] for name in names]
     assert skips_of(summary.db) == skips_of(local.db)
     for name in ("verdicts", "skipped", "n_files", "n_partial", "n_frames", "video_hours"):
         assert getattr(summary, name) == getattr(local, name), name

@@ -64,6 +64,7 @@ def test_names_follow_from_what_decides_the_content(
         changed(options=ScreenOptions(every=0.5)),
         changed(model=Model.load(model_file)),
         changed(fpr=0.1),
+        changed(confidence=None),
     ]
     assert len({name, *others}) == 1 + len(others)
     # What decides only how it is done.

@@ -539,11 +539,20 @@ def test_a_rate_on_average_needs_fewer_reals(file_with_classes: Path, tmp_path: 
     result = CliRunner().invoke(screen_command, [*shared, "--db", str(db), "--conformal"])
     assert result.exit_code == 0, result.output
     assert "false alarms at most 0.01 on average" in result.output
+    assert "generated above (fpr 0.01 on average)" in result.output
+    told = CliRunner().invoke(info, [*shared[1:3], "--fpr=0.01", "--conformal"])
+    assert "average" in told.output
     info_of_run = run_info(db)
     assert info_of_run["args"]["confidence"] is None
     found = info_of_run["class_thresholds"]["JPEG high 64"]
     assert found["threshold_generated"] == highest
     assert found["smallest_fpr"] == pytest.approx(1 / 101)
+
+
+@pytest.mark.parametrize("confidence", [0.0, 0.4, 1.0, 7.0])
+def test_a_confidence_that_is_none_is_refused(confidence: float, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="confidence="):
+        screen([tmp_path], db=tmp_path / "run.sqlite", confidence=confidence)
 
 
 def test_class_thresholds_of_another_kind_judge_again(
