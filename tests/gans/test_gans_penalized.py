@@ -62,6 +62,19 @@ def test_the_penalty_is_part_of_the_loss(name, weight):
     assert (terms["penalty"] > 0) == (weight > 0)
 
 
+@pytest.mark.parametrize("weight", [0.0, 1.0, 7.0, 10.0])
+@pytest.mark.parametrize("name", ["wgan-gp", "dragan", "progan"])
+def test_the_penalty_of_a_linear_critic_is_weighted_once(name, weight):
+    """A slope of 3 is 2 too steep: four times the weight."""
+    drift = {"drift": 0.0} if name == "progan" else {}
+    model = smoke(name, penalty_weight=weight, **drift)
+    real, generated = torch.rand(2, 4, 3, 8, 8)
+    slope = torch.randn(real[0].numel())
+    slope = 3 * slope / slope.norm()
+    found = model.penalty(lambda images: images.flatten(1) @ slope, real, generated)
+    assert found.item() == pytest.approx(4 * weight, abs=1e-4)
+
+
 def test_lsgan_has_no_penalty():
     terms = smoke("lsgan").discriminator_terms({"images": torch.rand(4, 3, 32, 32)})
     assert "penalty" not in terms

@@ -54,6 +54,19 @@ def test_it_falls_to_one(judge):
         assert 1 - 1e-5 <= norm < 1.02, name
 
 
+def test_random_weights_fall_to_one_as_fast_as_power_iteration_does(judge):
+    """Each use of a weight in training is one iteration."""
+    judge.train()
+    done = 0
+    for iterations, within in ((20, 0.04), (50, 0.015), (1000, 1e-4)):
+        for _ in range(iterations - done):
+            for one in layers(judge).values():
+                assert one.weight.requires_grad
+        done = iterations
+        for name, norm in norms(judge).items():
+            assert 1 - 1e-5 <= norm < 1 + within, (iterations, name)
+
+
 def test_the_estimate_never_exceeds_the_norm(judge):
     for _ in range(5):
         judge(IMAGES, LABELS)
