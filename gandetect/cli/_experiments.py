@@ -137,7 +137,7 @@ def table_of(title: str, first: str) -> Any:
 
     table = Table(box=None, pad_edge=False, header_style="bold", title=title, title_justify="left")
     table.add_column(first, no_wrap=True)
-    for head in ("AUC", "TPR at 1 % FPR", "distance", "learned", "metadata"):
+    for head in ("AUC", "TPR at 1 % FPR", "distance", "coverage", "learned", "metadata"):
         table.add_column(head, justify="right")
     return table
 
@@ -152,6 +152,7 @@ def add_row(
         name,
         *(estimated(detection[key]) if detection else "-" for key in keys),
         f"{learned['distance']:.3g}",
+        f"{learned['coverage']:.2f}",
         "yes" if learned["learned"] else "NO",
         "LEAKS" if found["audit"][name]["leaks"] else "at chance",
     )

@@ -19,8 +19,8 @@ WORLD = {
     "detection": {"svm-rbf/both": {"dcgan": ROW}},
     "learned": {
         "rows": {
-            "vae": {"distance": 91.25, "learned": False},
-            "dcgan": {"distance": 12.5, "learned": True},
+            "vae": {"distance": 91.25, "coverage": 0.375, "learned": False},
+            "dcgan": {"distance": 12.5, "coverage": 0.75, "learned": True},
         }
     },
     "audit": {"vae": {"leaks": True}, "dcgan": {"leaks": False}},

@@ -19,7 +19,7 @@ FOUND = {
     "detection": {
         "svm-rbf/both": {"nearest": {"auc": [0.9991, 0.9, 1.0], "tpr_at_0.01": [0.97, 0.9, 1.0]}}
     },
-    "learned": {"rows": {"nearest": {"distance": 1.25, "learned": False}}},
+    "learned": {"rows": {"nearest": {"distance": 1.25, "coverage": 0.625, "learned": False}}},
     "audit": {"nearest": {"leaks": False}},
     "answers": [{"question": "Is it?", "sentence": "Yes [so]."}],
 }

@@ -11,9 +11,12 @@ from gandetect.gans.upsampling import INTERPOLATIONS
 
 
 def contrast(up, name="dcgan"):
-    """Energy at f = 1/2 along each axis, in that of the three frequencies below."""
     torch.manual_seed(1)
-    model = model_class(name)(replace(preset(name, "smoke"), up=up))
+    return contrast_of(model_class(name)(replace(preset(name, "smoke"), up=up)))
+
+
+def contrast_of(model):
+    """Energy at f = 1/2 along each axis, in that of the three frequencies below."""
     with torch.no_grad():
         images = model.draw(model.latents(64))
     found = []
@@ -37,3 +40,10 @@ def test_interpolation_draws_none(up):
 @pytest.mark.parametrize("up", ["conv_transpose", "pixel_shuffle", "bed_of_nails"])
 def test_later_models_start_without(up, name):
     assert max(contrast(up, name)) < 1.5
+
+
+@pytest.mark.parametrize("name", ["pixelcnn", "pixelrnn"])
+def test_what_draws_pixel_by_pixel_draws_none(name):
+    """The control without up-sampling."""
+    torch.manual_seed(1)
+    assert max(contrast_of(model_class(name)(preset(name, "smoke")).eval())) < 1.5
