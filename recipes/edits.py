@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from common import made_by, parser, report_progress, write_figures
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -43,8 +44,6 @@ from gandetect.detect.maps import maps
 from gandetect.detect.metrics import ranking
 from gandetect.detect.networks.streaming import Steps
 from gandetect.detect.views import saved, scaled_crop
-from gandetect.ops.benchmark import device_name
-from gandetect.tensorfile import write_whole
 
 TILE = 128
 # Deliveries of the informed test: None is lossless, a number the quality of a JPEG.
@@ -57,9 +56,7 @@ def main() -> int:
     args = arguments()
     torch.set_num_threads(args.threads)
     report: dict[str, Any] = {
-        "torch": torch.__version__,
-        "machine": {"cpu": device_name("cpu"), "threads": args.threads},
-        "seed": args.seed,
+        **made_by(args),
     }
     for kind in MAPS:
         model, seconds = fitted(kind, args)
@@ -75,25 +72,19 @@ def main() -> int:
         print(f"{kind}: {json.dumps(report[kind]['found'])}", file=sys.stderr, flush=True)
         if kind == "warp":
             report[kind]["informed"] = informed(fresh, args.seed)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(args.out, (json.dumps(report, indent=1) + "\n").encode())
+    write_figures(args.out, report)
     return 0
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--photographs", type=Path, default=Path("data/photographs"))
-    parser.add_argument("--fresh", type=Path, default=Path("data/held_out"))
-    parser.add_argument("--models", type=Path, default=Path("data/edits"))
-    parser.add_argument("--out", type=Path, default=Path("docs/edits.json"))
-    parser.add_argument("--mask-steps", type=int, default=4000)
-    parser.add_argument("--warp-steps", type=int, default=2000)
-    parser.add_argument("--images", type=int, default=2000, help="edits judged of each kind")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    return parser.parse_args()
+    found = parser(__doc__, Path("docs/edits.json"))
+    found.add_argument("--photographs", type=Path, default=Path("data/photographs"))
+    found.add_argument("--fresh", type=Path, default=Path("data/held_out"))
+    found.add_argument("--models", type=Path, default=Path("data/edits"))
+    found.add_argument("--mask-steps", type=int, default=4000)
+    found.add_argument("--warp-steps", type=int, default=2000)
+    found.add_argument("--images", type=int, default=2000, help="edits judged of each kind")
+    return found.parse_args()
 
 
 def fitted(kind: str, args: argparse.Namespace) -> tuple[Model, int | None]:
@@ -102,11 +93,17 @@ def fitted(kind: str, args: argparse.Namespace) -> tuple[Model, int | None]:
     if path.exists():
         return Model.load(path), None
     args.models.mkdir(parents=True, exist_ok=True)
-    photographs, _ = load_photographs(kind, args.photographs, TILE, shown)
+    photographs, _ = load_photographs(kind, args.photographs, TILE, report_progress)
     steps = Steps(count=getattr(args, f"{kind}_steps"))
     start = time.perf_counter()
     fit = fit_maps(
-        kind, photographs, name=kind, tile=TILE, seed=args.seed, steps=steps, progress=shown
+        kind,
+        photographs,
+        name=kind,
+        tile=TILE,
+        seed=args.seed,
+        steps=steps,
+        progress=report_progress,
     )
     fit.model.save(path)
     return fit.model, round(time.perf_counter() - start)
@@ -117,7 +114,9 @@ def judged(
 ) -> dict[str, Any]:
     """What `model` finds in edits of the photographs `fresh`: of all, lossless ones and JPEGs."""
     # Another seed than that of the fit, whose own questions were drawn alike.
-    asked = list(questions(kind, fresh, TILE, seed=seed + 1_000_000, number=number, progress=shown))
+    asked = list(
+        questions(kind, fresh, TILE, seed=seed + 1_000_000, number=number, progress=report_progress)
+    )
     parts = {
         "all": asked,
         "lossless": [question for question in asked if question.quality is None],
@@ -142,7 +141,7 @@ def informed(fresh: Sequence[Source], seed: int) -> list[dict[str, Any]]:
     """AUC, by delivery, of the test that is told where a warp is and how it goes."""
     found: dict[int | None, list[tuple[int, float, str]]] = {quality: [] for quality in QUALITIES}
     for number, source in enumerate(fresh):
-        shown("informed test", number, len(fresh))
+        report_progress("informed test", number, len(fresh))
         for label, image, phases in pairs(source.load().float(), [seed, number]):
             for quality in QUALITIES:
                 score = agreement(saved(image, quality), phases)
@@ -189,11 +188,6 @@ def correlation(energy: Tensor, pattern: Tensor) -> float:
     pattern = pattern - pattern.mean()
     scale = energy.std() * pattern.std() * math.sqrt(energy.numel())
     return float((energy * pattern).sum() / scale.clamp(min=1e-6))
-
-
-def shown(what: str, done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{what} {done}/{total} ", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

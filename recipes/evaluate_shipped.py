@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from common import report_progress
 from scipy.special import expit
 from shipped import (
     HELD_OUT_PAIRS,
@@ -32,7 +33,6 @@ from shipped import (
     NAME,
     SEED,
     listed,
-    report_progress,
     simulated,
     write_card,
 )

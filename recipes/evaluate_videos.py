@@ -24,13 +24,12 @@ from typing import Any
 
 import av
 import torch
+from common import made_by, parser, write_figures
 
 from gandetect.detect import load_shipped
 from gandetect.detect.metrics import exact_interval
-from gandetect.ops.benchmark import device_name
 from gandetect.screen import screen
 from gandetect.screen.store import iter_rows
-from gandetect.tensorfile import write_whole
 
 SECONDS, RATE = 20.0, 25
 # Pixels a side beyond which nothing is enlarged.
@@ -72,25 +71,19 @@ def main() -> int:
         "model": {"name": load_shipped().name, "sha256": load_shipped().sha256},
         "fpr": args.fpr,
         "every": args.every,
-        "torch": torch.__version__,
-        "machine": {"cpu": device_name("cpu"), "threads": args.threads},
+        **made_by(args),
         "sets": sets,
     }
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(args.out, (json.dumps(report, indent=1) + "\n").encode())
+    write_figures(args.out, report)
     return 0
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--videos", type=Path, default=Path("data/videos"))
-    parser.add_argument("--out", type=Path, default=Path("docs/videos.json"))
-    parser.add_argument("--fpr", type=float, default=0.05)
-    parser.add_argument("--every", type=float, default=0.25, help="seconds between frames")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    return parser.parse_args()
+    found = parser(__doc__, Path("docs/videos.json"), seeded=False)
+    found.add_argument("--videos", type=Path, default=Path("data/videos"))
+    found.add_argument("--fpr", type=float, default=0.05)
+    found.add_argument("--every", type=float, default=0.25, help="seconds between frames")
+    return found.parse_args()
 
 
 def judged(files: list[Path], groups: dict[str, str], args: argparse.Namespace) -> dict[str, Any]:

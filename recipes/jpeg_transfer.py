@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from common import made_by, parser, write_figures
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -30,8 +31,6 @@ from gandetect.detect.folds import source_folds
 from gandetect.detect.perturbations import named
 from gandetect.detect.training import Sample, fit_samples
 from gandetect.media import read_luma
-from gandetect.ops.benchmark import device_name
-from gandetect.tensorfile import write_whole
 
 DELIVERIES = ("none", "jpeg-90", "jpeg-75")
 CLASSIFIERS = ("logistic", "additive", "svm", "boosted")
@@ -50,27 +49,19 @@ def main() -> int:
         sets[name] = measured(*folders, model, args.seed)
         print(f"{name}: {json.dumps(sets[name]['balanced_accuracy'])}", file=sys.stderr, flush=True)
     report = {
-        "torch": torch.__version__,
-        "machine": {"cpu": device_name("cpu"), "threads": args.threads},
-        "seed": args.seed,
+        **made_by(args),
         "model": model.sha256,
         "sets": sets,
         "mean": means([one["balanced_accuracy"] for one in sets.values()]),
     }
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(args.out, (json.dumps(report, indent=1) + "\n").encode())
+    write_figures(args.out, report)
     return 0
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--sets", type=Path, default=Path("data/third_party"))
-    parser.add_argument("--out", type=Path, default=Path("docs/jpeg-transfer.json"))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    return parser.parse_args()
+    found = parser(__doc__, Path("docs/jpeg-transfer.json"))
+    found.add_argument("--sets", type=Path, default=Path("data/third_party"))
+    return found.parse_args()
 
 
 def paired_sets(folder: Path) -> list[str]:

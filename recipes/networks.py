@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from common import report_progress
 
 from gandetect.detect.autoencoders import TASKS, GeneratorNetwork, draw_config, train_autoencoder
 from gandetect.detect.simulate import MODES, Photograph
@@ -79,11 +79,6 @@ def trained(
         seconds=seconds,
         progress=report_progress,
     )
-
-
-def report_progress(what: str, done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{what} {done}/{total} ", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

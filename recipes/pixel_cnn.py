@@ -24,17 +24,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from common import made_by, parser, write_figures
 from PIL import Image
 from scipy.optimize import linear_sum_assignment
+from spectral_training import halves
 from torch import Tensor
 
 from gandetect.detect.audit import LEVELS
 from gandetect.gans import Images, load_model, sample
+from gandetect.gans.checkpoints import NAME, Checkpoint
 from gandetect.gans.data import patches
 from gandetect.media.manifests import MANIFEST
-from gandetect.ops.benchmark import device_name
 from gandetect.ops.reference import GREY_WEIGHTS
-from gandetect.tensorfile import write_whole
 
 # Images drawn for each pair: the more, the more alike are those that are chosen.
 DRAWN = 6
@@ -53,35 +54,31 @@ def main() -> int:
         "generator": {"model": model.name, "steps": model.config.steps},
         "photographs": len(set(sources_of(squares, real))),
         "pairs": args.pairs,
-        "torch": torch.__version__,
-        "machine": {"cpu": device_name("cpu"), "threads": args.threads},
-        "seed": args.seed,
+        **made_by(args),
         **{name: fit[name] for name in ("images", "auc", "accuracy", "audit")},
         "balanced_accuracy": float(np.mean([rate[0] for rate in fit["accuracy"].values()])),
     }
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(args.out, (json.dumps(report, indent=1) + "\n").encode())
+    write_figures(args.out, report)
     return 0
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--photographs", type=Path, default=Path("data/photographs"))
-    parser.add_argument("--generator", type=Path, default=Path("data/spectral_training/none"))
-    parser.add_argument("--work", type=Path, default=Path("data/pixel_cnn"))
-    parser.add_argument("--out", type=Path, default=Path("docs/pixel-cnn.json"))
-    parser.add_argument("--pairs", type=int, default=600)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    return parser.parse_args()
+    found = parser(__doc__, Path("docs/pixel-cnn.json"))
+    found.add_argument("--photographs", type=Path, default=Path("data/photographs"))
+    found.add_argument("--generator", type=Path, default=Path("data/spectral_training/none"))
+    found.add_argument("--work", type=Path, default=Path("data/pixel_cnn"))
+    found.add_argument("--pairs", type=int, default=600)
+    return found.parse_args()
 
 
 def other_squares(args: argparse.Namespace, size: int) -> Images:
     """The squares that `spectral_training.py` measures by, and does not train on."""
-    every = patches(args.photographs, size, per_photograph=40, seed=args.seed, least_factor=2.0)
-    return every.take(range(1, len(every), 2))
+    card = Checkpoint.load(args.generator / NAME).card["data"]
+    drawn = {name: card[name] for name in ("per_photograph", "seed", "least_factor")}
+    trained_on, others = halves(patches(args.photographs, size, **drawn))
+    if trained_on.card()["sha256"] != card["sha256"]:
+        raise SystemExit(f"{args.generator}: not trained on these photographs")
+    return others
 
 
 def sources_of(squares: Images, chosen: Tensor) -> list[str]:

@@ -25,12 +25,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from common import report_progress
 from threadpoolctl import threadpool_limits
 
 from gandetect.detect.calibration import BASES
@@ -433,11 +433,6 @@ def table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> list[str]:
     """A Markdown table."""
     lines = [header, ("---",) * len(header), *rows]
     return ["| " + " | ".join(str(value) for value in line) + " |" for line in lines]
-
-
-def report_progress(what: str, done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{what} {done + 1}/{total} ", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from common import report_progress
 from torch import Tensor
 
 from gandetect.detect import FeatureSpec, SpectralDetector, extract
@@ -244,11 +245,6 @@ def shown(row: Mapping[str, Any]) -> str:
         f"mmd {of['mmd']:.3f} ({of['mmd_error']:.3f}), CloakingScore {cloak['published']:.2f}, "
         f"held out {cloak['held_out'][0]:.2f}, AUC {row['detector_auc'][0]:.3f}"
     )
-
-
-def report_progress(what: str, done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{what} {done}/{total} ", end="", file=sys.stderr, flush=True)
 
 
 def _spread(total: int, count: int) -> Sequence[int]:
