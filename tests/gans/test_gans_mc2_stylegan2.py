@@ -9,6 +9,7 @@ import torch
 from gandetect.gans import Images, Settings, Trainer, preset, sample
 from gandetect.gans.mc2_stylegan2 import MC2StyleGAN2, MC2StyleGAN2Config, miscounted
 from gandetect.gans.modulation import UPS
+from gandetect.gans.scenes import scenes as drawn_scenes
 
 SMOKE = preset("mc2-stylegan2", "smoke")
 TINY = replace(SMOKE, size=16, widths=(8, 8, 8), styles=8, latent=8, batch=4, kinds=2)
@@ -149,6 +150,30 @@ def test_it_learns_to_count_and_to_draw_as_many_as_asked():
     asked = torch.arange(100)[:, None] % 5
     light = sample(trainer.averaged(), 100, counts=asked).float().mean(dim=(1, 2, 3))
     assert torch.corrcoef(torch.stack([light, asked[:, 0].float()]))[0, 1] > 0.4
+
+
+def test_discs_and_squares_of_drawn_scenes_are_asked_for_by_kind():
+    """Its own counting is better than the mean; the light of what it draws needs no counting."""
+    shape = {"widths": (16, 16, 8), "styles": 16, "batch": 16, "path": 0.0, "counting": 1.0}
+    trainer = Trainer("mc2-stylegan2", replace(TINY, **shape), drawn_scenes(1024, 16, kinds=2))
+    for _ in range(250):
+        trainer.iterate()
+    others = drawn_scenes(200, 16, kinds=2, seed=1)
+    counts = others.extras["counts"].float()
+    drawn = sample(trainer.averaged(), 200, counts=others.extras["counts"]).float()
+    with torch.no_grad():
+        seen, found = (
+            trainer.model.discriminator.counted(one / 127.5 - 1)[1]
+            for one in (others.images.float(), drawn)
+        )
+    constant = miscounted(counts.mean(dim=0).expand_as(counts), counts)
+    assert miscounted(seen, counts) < 0.9 * constant
+    # Rows: what is counted in the samples; columns: what was asked.
+    asked = torch.corrcoef(torch.cat([found, counts], dim=1).T)[:2, 2:]
+    assert (asked.diagonal() > 0.4).all()
+    assert (asked.diagonal() > asked.flip(1).diagonal()).all()
+    light = torch.stack([drawn.mean(dim=(1, 2, 3)), counts.sum(dim=1)])
+    assert torch.corrcoef(light)[0, 1] > 0.3
 
 
 @pytest.mark.parametrize(
