@@ -29,15 +29,15 @@ except ImportError:
 warnings.filterwarnings("ignore", message="Sparse")
 
 Peer = Callable[[Tensor], Tensor]
-GREY = torch.tensor(reference.GREY_WEIGHTS)
+GRAY = torch.tensor(reference.GRAY_WEIGHTS)
 CHUNK_PIXELS = 4 * 256 * 256
 DENSE_BYTES = 256 << 20
 
 
-def grey_of(images: Tensor) -> Tensor:
+def gray_of(images: Tensor) -> Tensor:
     if images.shape[1] == 1:
         return images[:, 0].float()
-    return (images.float() * GREY[:, None, None]).sum(1)
+    return (images.float() * GRAY[:, None, None]).sum(1)
 
 
 class Bins:
@@ -66,14 +66,14 @@ def power_of(planes: Tensor) -> Tensor:
 
 class IndexAdd(Bins):
     def profiles(self, images: Tensor) -> Tensor:
-        power = power_of(grey_of(images)) * self.weights
+        power = power_of(gray_of(images)) * self.weights
         sums = power.new_zeros(power.shape[0], self.inverse.numel())
         return sums.index_add_(1, self.index, power) * self.inverse
 
 
 class ScatterAdd(Bins):
     def profiles(self, images: Tensor) -> Tensor:
-        power = power_of(grey_of(images)) * self.weights
+        power = power_of(gray_of(images)) * self.weights
         sums = power.new_zeros(power.shape[0], self.inverse.numel())
         return sums.scatter_add_(1, self.index.expand_as(power), power) * self.inverse
 
@@ -89,7 +89,7 @@ class Sparse(Bins):
         self.matrix = torch.sparse_csr_tensor(starts, order, values, size)
 
     def profiles(self, images: Tensor) -> Tensor:
-        return (self.matrix @ power_of(grey_of(images)).T).T
+        return (self.matrix @ power_of(gray_of(images)).T).T
 
 
 class DenseMask(Bins):
@@ -100,14 +100,14 @@ class DenseMask(Bins):
         self.mask[rows, self.index] = self.weights * self.inverse[self.index]
 
     def profiles(self, images: Tensor) -> Tensor:
-        return power_of(grey_of(images)) @ self.mask
+        return power_of(gray_of(images)) @ self.mask
 
 
-class GreyAndFft(Bins):
+class GrayAndFft(Bins):
     """No bins: what nothing built on the library's transform can go below."""
 
     def profiles(self, images: Tensor) -> Tensor:
-        return torch.fft.rfft2(grey_of(images))[:, 0, 0].abs()
+        return torch.fft.rfft2(gray_of(images))[:, 0, 0].abs()
 
 
 class Naive:
@@ -119,7 +119,7 @@ class Naive:
         self.counts = torch.bincount(self.index).float()
 
     def __call__(self, images: Tensor) -> Tensor:
-        spectrum = torch.fft.fftshift(torch.fft.fft2(grey_of(images)), dim=(-2, -1))
+        spectrum = torch.fft.fftshift(torch.fft.fft2(gray_of(images)), dim=(-2, -1))
         power = spectrum.abs().square().flatten(1)
         sums = power.new_zeros(power.shape[0], self.counts.numel())
         return sums.index_add_(1, self.index, power) / self.counts
@@ -131,7 +131,7 @@ class NumpyBincount(Naive):
     def __call__(self, images: Tensor) -> Tensor:
         index, counts = self.index.numpy(), self.counts.numpy()
         profiles = []
-        for plane in grey_of(images).numpy().astype(np.float64):
+        for plane in gray_of(images).numpy().astype(np.float64):
             power = np.abs(np.fft.fftshift(np.fft.fft2(plane))) ** 2
             profiles.append(np.bincount(index, power.ravel()) / counts)
         return torch.from_numpy(np.stack(profiles))
@@ -144,22 +144,22 @@ class ScipyBincount(Bins):
         import scipy.fft
 
         index, weights = self.index.numpy(), self.weights.numpy()
-        spectra = scipy.fft.rfft2(grey_of(images).numpy(), workers=torch.get_num_threads())
+        spectra = scipy.fft.rfft2(gray_of(images).numpy(), workers=torch.get_num_threads())
         power = (spectra.real**2 + spectra.imag**2).reshape(images.shape[0], -1) * weights
         sums = [np.bincount(index, row) for row in power]
         return torch.from_numpy(np.stack(sums)) * self.inverse
 
 
 class DurallNumpy:
-    """The published method: one grey image at a time, full transform, radii computed each time."""
+    """The published method: one gray image at a time, full transform, radii computed each time."""
 
     def __call__(self, images: Tensor) -> Tensor:
         return torch.from_numpy(
-            np.stack([self.profile(plane) for plane in grey_of(images).double().round().numpy()])
+            np.stack([self.profile(plane) for plane in gray_of(images).double().round().numpy()])
         )
 
-    def profile(self, grey: np.ndarray) -> np.ndarray:
-        spectrum = np.fft.fftshift(np.fft.fft2(grey)) + 1e-8
+    def profile(self, gray: np.ndarray) -> np.ndarray:
+        spectrum = np.fft.fftshift(np.fft.fft2(gray)) + 1e-8
         magnitude = 20 * np.log(np.abs(spectrum))
         y, x = np.indices(magnitude.shape)
         center = np.array([(x.max() - x.min()) / 2.0, (y.max() - y.min()) / 2.0])
@@ -172,7 +172,7 @@ class DurallNumpy:
 
 
 class Numba(Bins):
-    """Grey and power + bins as compiled loops over images, around a library's real transform."""
+    """Gray and power + bins as compiled loops over images, around a library's real transform."""
 
     def __init__(self, height: int, width: int, transform: Callable[[Any], Any]) -> None:
         import numba
@@ -182,15 +182,15 @@ class Numba(Bins):
         self.transform = transform
         self.bins = self.index.reshape(height, -1).numpy()
         self.inverse_counts = self.inverse.numpy()
-        self.grey = numba.njit(**options)(grey_loop)
+        self.gray = numba.njit(**options)(gray_loop)
         self.average = numba.njit(**options)(average_loop)
 
     def profiles(self, images: Tensor) -> Tensor:
-        spectrum = self.transform(self.grey(images.numpy()))
+        spectrum = self.transform(self.gray(images.numpy()))
         return torch.from_numpy(self.average(spectrum, self.bins, self.inverse_counts, self.width))
 
 
-def grey_loop(images):  # type: ignore[no-untyped-def]  # compiled by numba
+def gray_loop(images):  # type: ignore[no-untyped-def]  # compiled by numba
     n, channels, height, width = images.shape
     out = np.empty((n, height, width), np.float32)
     for i in prange(n):
@@ -222,14 +222,14 @@ def average_loop(spectrum, bins, inverse, width):  # type: ignore[no-untyped-def
     return out.astype(np.float32)
 
 
-def torch_transform(grey: np.ndarray) -> np.ndarray:
-    return torch.fft.rfft2(torch.from_numpy(grey)).numpy()
+def torch_transform(gray: np.ndarray) -> np.ndarray:
+    return torch.fft.rfft2(torch.from_numpy(gray)).numpy()
 
 
-def scipy_transform(grey: np.ndarray) -> np.ndarray:
+def scipy_transform(gray: np.ndarray) -> np.ndarray:
     import scipy.fft
 
-    return scipy.fft.rfft2(grey, workers=torch.get_num_threads())
+    return scipy.fft.rfft2(gray, workers=torch.get_num_threads())
 
 
 def compiled(eager: Bins) -> Peer:

@@ -31,13 +31,13 @@ from measure import (
 )
 from peers import (
     Bins,
-    GreyAndFft,
+    GrayAndFft,
     IndexAdd,
     Naive,
     Peer,
     candidates,
     compiled,
-    grey_of,
+    gray_of,
     largest_differences,
     ours,
     power_of,
@@ -76,7 +76,7 @@ def forward_case(size: str, channels: int, threads: int, seconds: float) -> dict
     with torch.inference_mode():
         table = candidates(height, width, compile_too=True)
         agreement = largest_differences(images, table)
-        table["torch grey + rfft2, no bins"] = GreyAndFft(height, width)
+        table["torch gray + rfft2, no bins"] = GrayAndFft(height, width)
         table["gandetect, all projections"] = lambda x: ops.spectral_profile(
             x, projections=("azimuthal", "rows", "columns")
         )[0]
@@ -123,7 +123,7 @@ class LogBins(Bins):
     """The log profile of rfft2 + index_add, for autograd."""
 
     def profiles(self, images: Tensor) -> Tensor:
-        values = 10 * torch.log(power_of(grey_of(images)) + 1e-16) * self.weights
+        values = 10 * torch.log(power_of(gray_of(images)) + 1e-16) * self.weights
         sums = values.new_zeros(values.shape[0], self.inverse.numel())
         return sums.index_add(1, self.index, values) * self.inverse
 

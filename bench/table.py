@@ -79,7 +79,7 @@ def spectrum() -> str:
         + spectrum_notes(report, cases)
         + "\n\n"
         + rows_of(
-            ["gradient of a loss on log profiles, float32 grey", *sizes],
+            ["gradient of a loss on log profiles, float32 gray", *sizes],
             ratio_rows(cases_of(report["backward"], 1, 1), BACKWARD_PEERS),
         )
     )
@@ -106,10 +106,10 @@ def spectrum_notes(report: dict[str, Any], cases: list[dict[str, Any]]) -> str:
             f"Memory above the input, 64 images of 256²: {grown['gandetect']['64'] / 1e6:.2f} MB, "
             f"against {grown['torch rfft2 + index_add, chunked']['64'] / 1e6:.0f} MB (rfft2, "
             f"chunked) and {grown['torch fft2 + shift + index_add']['64'] / 1e6:.0f} MB (fft2). "
-            f"With the gradient, 16 grey images: {backward['gandetect'] / 1e6:.1f} MB, of which "
+            f"With the gradient, 16 gray images: {backward['gandetect'] / 1e6:.1f} MB, of which "
             f"4.2 MB are the gradient itself, against "
             f"{backward['torch autograd of rfft2 + index_add'] / 1e6:.1f} MB.",
-            "Every figure, also for grey images: `bench/results/spectrum.json`.",
+            "Every figure, also for gray images: `bench/results/spectrum.json`.",
         ]
     )
 

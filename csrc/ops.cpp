@@ -5,12 +5,12 @@
 STABLE_TORCH_LIBRARY(gandetect, m) {
   m.def(
       "spectral_means(Tensor images, Tensor maps, Tensor inverse_counts, bool folded, "
-      "bool round_grey, float input_gain, float input_offset, bool hann, int value, "
+      "bool round_gray, float input_gain, float input_offset, bool hann, int value, "
       "float value_gain, float eps, bool azimuthal, bool rows, bool columns) "
       "-> (Tensor, Tensor, Tensor, Tensor)");
   m.def(
       "spectral_means_backward(Tensor images, Tensor maps, Tensor inverse_counts, bool folded, "
-      "bool round_grey, float input_gain, float input_offset, bool hann, int value, "
+      "bool round_gray, float input_gain, float input_offset, bool hann, int value, "
       "float value_gain, float eps, Tensor? gradient_azimuthal, Tensor? gradient_rows, "
       "Tensor? gradient_columns, Tensor? gradient_at_dc) -> Tensor");
   m.def(

@@ -111,7 +111,7 @@ def photograph(program: str, page: Path, out: Path) -> None:
 
 
 def shrink(path: Path) -> None:
-    """Few colors suffice for lines, text and pictures in grey."""
+    """Few colors suffice for lines, text and pictures in gray."""
     with Image.open(path) as image:
         image.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
 

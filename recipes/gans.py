@@ -61,7 +61,7 @@ def images_for(name: str, arguments: argparse.Namespace) -> Images:
         arguments.photographs,
         config.size,
         per_photograph=56,
-        grey=config.channels == 1,
+        gray=config.channels == 1,
         cache=arguments.runs / "photographs",
     )
 

@@ -54,8 +54,8 @@ SAME_PICTURE = 0.97
 class Entry:
     """One row of photographs.csv.
 
-    `version` is empty for Debian, whose archive keeps only the current one. `licence` and `author`
-    are empty where the package states them in a form that can be read (`debian_licence`).
+    `version` is empty for Debian, whose archive keeps only the current one. `license` and `author`
+    are empty where the package states them in a form that can be read (`debian_license`).
     """
 
     file: str
@@ -65,7 +65,7 @@ class Entry:
     path: str
     role: str
     group: str
-    licence: str
+    license: str
     author: str
     sha256: str
 
@@ -154,8 +154,8 @@ def photograph(entry: Entry, root: Path, archive: Path, out: Path) -> Photograph
     fields = asdict(entry) | {"width": width, "height": height}
     if entry.registry == "debian":
         fields["version"] = archive.name.split("_")[1].replace("%3a", ":")
-        if not entry.licence:
-            fields["licence"], fields["author"] = debian_licence(root, entry.package, source)
+        if not entry.license:
+            fields["license"], fields["author"] = debian_license(root, entry.package, source)
     return Photograph(**fields)
 
 
@@ -227,21 +227,21 @@ def unpack(archive: Path, root: Path) -> None:
             package.extractall(root, filter="data")
 
 
-def debian_licence(root: Path, package: str, path: Path) -> tuple[str, str]:
-    """(licence, author) of one file: the copyright file, refined by metadata beside it."""
+def debian_license(root: Path, package: str, path: Path) -> tuple[str, str]:
+    """(license, author) of one file: the copyright file, refined by metadata beside it."""
     text = (root / f"usr/share/doc/{package}/copyright").read_text(encoding="utf-8")
-    licence, author = "", ""
+    license, author = "", ""
     for stanza in re.split(r"\n\s*\n", text):
         fields = stanza_fields(stanza)
         patterns = fields.get("Files", "").split()
         if patterns == ["*"] or any(names_file(pattern, path) for pattern in patterns):
-            licence, author = fields.get("License", ""), fields.get("Copyright", "")
+            license, author = fields.get("License", ""), fields.get("Copyright", "")
             generic = patterns == ["*"]
-    licence = licence.splitlines()[0].strip()
-    own_licence, own_author = licence_beside(path)
-    if own_licence:
-        licence = f"{licence}; the file's own metadata: {own_licence}"
-    return licence, own_author or ("" if generic else without_addresses(author))
+    license = license.splitlines()[0].strip()
+    own_license, own_author = license_beside(path)
+    if own_license:
+        license = f"{license}; the file's own metadata: {own_license}"
+    return license, own_author or ("" if generic else without_addresses(author))
 
 
 def without_addresses(author: str) -> str:
@@ -267,8 +267,8 @@ def stanza_fields(stanza: str) -> dict[str, str]:
     return fields
 
 
-def licence_beside(path: Path) -> tuple[str, str]:
-    """(licence, author) from a KDE .desktop or wallpaper metadata.json that describes the file."""
+def license_beside(path: Path) -> tuple[str, str]:
+    """(license, author) from a KDE .desktop or wallpaper metadata.json that describes the file."""
     desktop = path.with_suffix(".desktop")
     if desktop.is_file():
         parser = configparser.RawConfigParser(strict=False)
@@ -309,20 +309,20 @@ def listing(rows: list[Photograph]) -> str:
         "",
         f"{len(rows)} photographs that `recipes/photographs.py` collects: {roles['train']} to",
         f"train on, {roles['held_out']} held out in {groups} independent groups. They come from",
-        "the packages named here and are not part of this repository. The licence is the one",
+        "the packages named here and are not part of this repository. The license is the one",
         'that the package states for the file or, where it says "the package" or names no single',
         "files, for the package; what the file's own metadata says follows it. Written by",
         "`python recipes/photographs.py --listing recipes/PHOTOGRAPHS.md`.",
         "",
         *packages(rows),
-        "| file | role | size | package | licence | author |",
+        "| file | role | size | package | license | author |",
         "|---|---|---|---|---|---|",
     ]
     for row in rows:
         package = f"{row.package} {row.version}"
         name = row.file.split("--", 1)[1]
         lines.append(
-            f"| {name} | {row.role} | {row.width}x{row.height} | {package} | {row.licence} "
+            f"| {name} | {row.role} | {row.width}x{row.height} | {package} | {row.license} "
             f"| {row.author} |"
         )
     return "\n".join(lines) + "\n"

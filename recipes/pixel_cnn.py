@@ -35,7 +35,7 @@ from gandetect.gans import Images, load_model, sample
 from gandetect.gans.checkpoints import NAME, Checkpoint
 from gandetect.gans.data import patches
 from gandetect.media.manifests import MANIFEST
-from gandetect.ops.reference import GREY_WEIGHTS
+from gandetect.ops.reference import GRAY_WEIGHTS
 
 # Images drawn for each pair: the more, the more alike are those that are chosen.
 DRAWN = 6
@@ -99,7 +99,7 @@ def alike(drawn: Tensor, real: Tensor, pairs: int) -> tuple[Tensor, Tensor]:
 def brightness(images: Tensor) -> Tensor:
     """What the audit sees of brightness (N, 3) of `images` (N, 3, S, S) uint8: mean and levels of
     the luma."""
-    luma = (images * torch.tensor(GREY_WEIGHTS)[:, None, None]).sum(dim=1).flatten(1)
+    luma = (images * torch.tensor(GRAY_WEIGHTS)[:, None, None]).sum(dim=1).flatten(1)
     levels = torch.quantile(luma, LEVELS, dim=1)
     return torch.cat([luma.mean(dim=1, keepdim=True), levels.T], dim=1)
 

@@ -131,9 +131,9 @@ def train(photographs: Path, held_out: Path, networks: Path) -> Model:
 
 
 def listed(photographs: Path) -> list[dict[str, str]]:
-    """Where each photograph came from, its licence, what it counts as, and the hash of its file."""
+    """Where each photograph came from, its license, what it counts as, and the hash of its file."""
     manifest = json.loads((photographs / "manifest.json").read_text())
-    keys = ("file", "package", "version", "licence", "author", "group", "sha256")
+    keys = ("file", "package", "version", "license", "author", "group", "sha256")
     return [{key: str(entry[key]) for key in keys} for entry in manifest["photographs"]]
 
 
@@ -219,9 +219,9 @@ def class_thresholds_table(model: Model) -> list[str]:
 def photographs_section(title: str, entries: list[dict[str, str]]) -> list[str]:
     """A table of photographs."""
     rows = [
-        (e["file"], f"{e['package']} {e['version']}", e["licence"], e["author"]) for e in entries
+        (e["file"], f"{e['package']} {e['version']}", e["license"], e["author"]) for e in entries
     ]
-    return [f"## {title}", "", *table(("file", "package", "licence", "author"), rows), ""]
+    return [f"## {title}", "", *table(("file", "package", "license", "author"), rows), ""]
 
 
 def measured_section(evaluation: dict[str, Any] | None) -> list[str]:

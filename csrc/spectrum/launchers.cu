@@ -2,7 +2,7 @@
 // g++ over the SIMT shim for the tests.
 #include "common/launch.h"
 #include "spectrum/backward.cuh"
-#include "spectrum/grey.cuh"
+#include "spectrum/gray.cuh"
 #include "spectrum/launchers.cuh"
 #include "spectrum/means.cuh"
 #include "spectrum/spread.cuh"
@@ -28,12 +28,12 @@ int launch_blocks(int64_t blocks, Launch launch) {
   return GD_STATUS();
 }
 
-bool is_valid_grey(const GreyArgs& args) {
+bool is_valid_gray(const GrayArgs& args) {
   return is_valid_plane(args.height, args.width) && (args.channels == 1 || args.channels == 3) &&
          !(args.is_uint8 && args.type == RealType::kFloat64);
 }
 
-GreyParams grey_params(const GreyArgs& args, int64_t tile) {
+GrayParams gray_params(const GrayArgs& args, int64_t tile) {
   const int64_t plane = args.height * args.width;
   return {plane,
           ceil_div(plane, tile),
@@ -49,18 +49,18 @@ GreyParams grey_params(const GreyArgs& args, int64_t tile) {
 }
 
 template <typename Pixel, typename Real>
-int grey(const GreyArgs& args, const double* means, const void* table, void* grey, void* stream) {
-  const GreyParams params = grey_params(args, kGreyTile);
+int gray(const GrayArgs& args, const double* means, const void* table, void* gray, void* stream) {
+  const GrayParams params = gray_params(args, kGrayTile);
   return launch_blocks(args.n_images * params.tiles, [&](unsigned grid) {
-    GD_LAUNCH((grey_kernel<Pixel, Real>), grid, kGreyThreads, 0, stream,
+    GD_LAUNCH((gray_kernel<Pixel, Real>), grid, kGrayThreads, 0, stream,
               static_cast<const Pixel*>(args.images), means, static_cast<const Real*>(table),
-              static_cast<Real*>(grey), params);
+              static_cast<Real*>(gray), params);
   });
 }
 
 template <typename Pixel, typename Real>
-int plane_mean(const GreyArgs& args, const void* table, double* sums, double* means, void* stream) {
-  const GreyParams params = grey_params(args, kSumTile);
+int plane_mean(const GrayArgs& args, const void* table, double* sums, double* means, void* stream) {
+  const GrayParams params = gray_params(args, kSumTile);
   const int status = launch_blocks(args.n_images * params.tiles, [&](unsigned grid) {
     GD_LAUNCH((plane_sum_kernel<Pixel, Real>), grid, kSumThreads, kSumWarps * sizeof(double),
               stream, static_cast<const Pixel*>(args.images), static_cast<const Real*>(table), sums,
@@ -83,12 +83,12 @@ int hann_table(int64_t height, int64_t width, void* table, void* stream) {
 }
 
 template <typename Real>
-int grey_adjoint(const GreyAdjointArgs& args, void* stream) {
-  const GreyArgs planes{args.type,  args.planes, args.n_images, args.height,     args.width, 0, 0,
+int gray_adjoint(const GrayAdjointArgs& args, void* stream) {
+  const GrayArgs planes{args.type,  args.planes, args.n_images, args.height,     args.width, 0, 0,
                         args.width, 1,           args.channels, /*uint8=*/false, false};
-  const GreyParams params = grey_params(planes, kGreyTile);
+  const GrayParams params = gray_params(planes, kGrayTile);
   return launch_blocks(args.n_images * params.tiles, [&](unsigned grid) {
-    GD_LAUNCH((grey_adjoint_kernel<Real>), grid, kGreyThreads, 0, stream,
+    GD_LAUNCH((gray_adjoint_kernel<Real>), grid, kGrayThreads, 0, stream,
               static_cast<const Real*>(args.planes), args.means,
               static_cast<const Real*>(args.table), static_cast<Real*>(args.out), params);
   });
@@ -233,19 +233,19 @@ int64_t GD_NS(sum_tiles)(int64_t height, int64_t width) {
   return ceil_div(height * width, kSumTile);
 }
 
-int GD_NS(grey)(const GreyArgs& args, const double* means, const void* table, void* out,
+int GD_NS(gray)(const GrayArgs& args, const double* means, const void* table, void* out,
                 void* stream) {
   if (args.n_images == 0) return kSuccess;
-  if (!is_valid_grey(args)) return kInvalidValue;
-  if (args.is_uint8) return grey<uint8_t, float>(args, means, table, out, stream);
-  return args.type == RealType::kFloat64 ? grey<double, double>(args, means, table, out, stream)
-                                         : grey<float, float>(args, means, table, out, stream);
+  if (!is_valid_gray(args)) return kInvalidValue;
+  if (args.is_uint8) return gray<uint8_t, float>(args, means, table, out, stream);
+  return args.type == RealType::kFloat64 ? gray<double, double>(args, means, table, out, stream)
+                                         : gray<float, float>(args, means, table, out, stream);
 }
 
-int GD_NS(plane_mean)(const GreyArgs& args, const void* table, double* sums, double* means,
+int GD_NS(plane_mean)(const GrayArgs& args, const void* table, double* sums, double* means,
                       void* stream) {
   if (args.n_images == 0) return kSuccess;
-  if (!is_valid_grey(args)) return kInvalidValue;
+  if (!is_valid_gray(args)) return kInvalidValue;
   if (args.is_uint8) return plane_mean<uint8_t, float>(args, table, sums, means, stream);
   return args.type == RealType::kFloat64
              ? plane_mean<double, double>(args, table, sums, means, stream)
@@ -258,12 +258,12 @@ int GD_NS(hann_table)(RealType type, int64_t height, int64_t width, void* table,
                                     : hann_table<float>(height, width, table, stream);
 }
 
-int GD_NS(grey_adjoint)(const GreyAdjointArgs& args, void* stream) {
+int GD_NS(gray_adjoint)(const GrayAdjointArgs& args, void* stream) {
   if (args.n_images == 0) return kSuccess;
   const bool valid = is_valid_plane(args.height, args.width);
   if (!valid || (args.channels != 1 && args.channels != 3)) return kInvalidValue;
-  return args.type == RealType::kFloat64 ? grey_adjoint<double>(args, stream)
-                                         : grey_adjoint<float>(args, stream);
+  return args.type == RealType::kFloat64 ? gray_adjoint<double>(args, stream)
+                                         : gray_adjoint<float>(args, stream);
 }
 
 int GD_NS(dc)(const DcArgs& args, void* stream) {

@@ -15,7 +15,7 @@ namespace gandetect::spectrum::device {
 
 enum class RealType : int { kFloat32 = 0, kFloat64 = 1 };
 
-struct GreyArgs {
+struct GrayArgs {
   RealType type;
   const void* images;  // (N, C, H, W) with any strides, uint8 or of the real type
   int64_t n_images, height, width;
@@ -33,7 +33,7 @@ struct DcArgs {
   int64_t n_images, pixels, plane;
 };
 
-struct GreyAdjointArgs {
+struct GrayAdjointArgs {
   RealType type;
   const void* planes;   // (N, H, W)
   const double* means;  // (N) of planes times window, or null without a window
@@ -93,18 +93,18 @@ bool GD_NS(means_plan)(RealType type, int64_t height, int64_t half_width, int64_
                        int64_t n_bins, int64_t n_maps, bool folded, MeansPlan* plan);
 int64_t GD_NS(sum_tiles)(int64_t height, int64_t width);
 
-// The grey planes (N, H, W): less the rounded means (N) where these are not null, or, where the
+// The gray planes (N, H, W): less the rounded means (N) where these are not null, or, where the
 // window's table is not null, less the whole means and windowed.
-int GD_NS(grey)(const GreyArgs& args, const double* means, const void* table, void* grey,
+int GD_NS(gray)(const GrayArgs& args, const double* means, const void* table, void* gray,
                 void* stream);
-// The means (N) of the grey planes, windowed where table is not null; sums (N, sum_tiles) is
+// The means (N) of the gray planes, windowed where table is not null; sums (N, sum_tiles) is
 // scratch.
-int GD_NS(plane_mean)(const GreyArgs& args, const void* table, double* sums, double* means,
+int GD_NS(plane_mean)(const GrayArgs& args, const void* table, double* sums, double* means,
                       void* stream);
 // The window's table (H + W), of the real type.
 int GD_NS(hann_table)(RealType type, int64_t height, int64_t width, void* table, void* stream);
 int GD_NS(dc)(const DcArgs& args, void* stream);
-int GD_NS(grey_adjoint)(const GreyAdjointArgs& args, void* stream);
+int GD_NS(gray_adjoint)(const GrayAdjointArgs& args, void* stream);
 int GD_NS(means)(const MeansArgs& args, void* stream);
 int GD_NS(backward)(const BackwardArgs& args, void* stream);
 int GD_NS(spread)(const SpreadArgs& args, void* stream);

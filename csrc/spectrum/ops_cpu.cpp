@@ -50,7 +50,7 @@ void check_floating(const Tensor& tensor, const char* name) {
 
 // What forward and backward share. The plan's tensors must be contiguous and outlive the result.
 Means make_means(const Tensor& images, const Tensor& maps, const Tensor& inverse_counts,
-                 bool folded, bool round_grey, double input_gain, double input_offset, bool hann,
+                 bool folded, bool round_gray, double input_gain, double input_offset, bool hann,
                  int64_t value, double value_gain, double eps) {
   const int64_t channels = images.size(1), height = images.size(2), width = images.size(3);
   STD_TORCH_CHECK(channels == 1 || channels == 3, "images must have 1 or 3 channels");
@@ -65,7 +65,7 @@ Means make_means(const Tensor& images, const Tensor& maps, const Tensor& inverse
   job.stride_x = images.stride(3);
   job.channels = channels;
   job.bins = make_bins(maps, inverse_counts, width, folded);
-  job.round_grey = round_grey;
+  job.round_gray = round_gray;
   job.hann = hann;
   job.input_gain = input_gain;
   job.input_offset = input_offset;
@@ -78,7 +78,7 @@ Means make_means(const Tensor& images, const Tensor& maps, const Tensor& inverse
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> spectral_means(
     const Tensor& images, const Tensor& maps, const Tensor& inverse_counts, bool folded,
-    bool round_grey, double input_gain, double input_offset, bool hann, int64_t value,
+    bool round_gray, double input_gain, double input_offset, bool hann, int64_t value,
     double value_gain, double eps, bool azimuthal, bool rows, bool columns) {
   check_dims(images, 4, "images");
   check_plan(maps, inverse_counts);
@@ -88,7 +88,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> spectral_means(
       "images must be uint8, float32 or float64");
   const Tensor plan_maps = torch::stable::contiguous(maps);
   const Tensor plan_counts = torch::stable::contiguous(inverse_counts);
-  Means job = make_means(images, plan_maps, plan_counts, folded, round_grey, input_gain,
+  Means job = make_means(images, plan_maps, plan_counts, folded, round_gray, input_gain,
                          input_offset, hann, value, value_gain, eps);
 
   const ScalarType out = type == ScalarType::Double ? type : ScalarType::Float;
@@ -114,7 +114,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> spectral_means(
 }
 
 Tensor spectral_means_backward(const Tensor& images, const Tensor& maps,
-                               const Tensor& inverse_counts, bool folded, bool round_grey,
+                               const Tensor& inverse_counts, bool folded, bool round_gray,
                                double input_gain, double input_offset, bool hann, int64_t value,
                                double value_gain, double eps,
                                std::optional<Tensor> gradient_azimuthal,
@@ -127,7 +127,7 @@ Tensor spectral_means_backward(const Tensor& images, const Tensor& maps,
   const Tensor plan_maps = torch::stable::contiguous(maps);
   const Tensor plan_counts = torch::stable::contiguous(inverse_counts);
   MeansGradient job;
-  job.means = make_means(images, plan_maps, plan_counts, folded, round_grey, input_gain,
+  job.means = make_means(images, plan_maps, plan_counts, folded, round_gray, input_gain,
                          input_offset, hann, value, value_gain, eps);
   const Bins& bins = job.means.bins;
   const int64_t n = images.size(0);

@@ -63,7 +63,7 @@ struct Transform {
   RealType type;
   ScalarType scalar;
   int64_t channels, height, width;
-  bool is_uint8, round_grey, hann;
+  bool is_uint8, round_gray, hann;
   double input_gain, input_offset;
   Tensor window;  // (H + W) where there is one
   void* stream;
@@ -80,7 +80,7 @@ double amplitude_of(const Transform& t) {
   return power > 0 ? t.input_gain / std::sqrt(power) : 0.0;
 }
 
-Transform make_transform(const Tensor& images, bool round_grey, double input_gain,
+Transform make_transform(const Tensor& images, bool round_gray, double input_gain,
                          double input_offset, bool hann) {
   const bool is_double = images.scalar_type() == ScalarType::Double;
   Transform t;
@@ -90,7 +90,7 @@ Transform make_transform(const Tensor& images, bool round_grey, double input_gai
   t.height = images.size(2);
   t.width = images.size(3);
   t.is_uint8 = images.scalar_type() == ScalarType::Byte;
-  t.round_grey = round_grey;
+  t.round_gray = round_gray;
   t.hann = hann;
   t.input_gain = input_gain;
   t.input_offset = input_offset;
@@ -102,7 +102,7 @@ Transform make_transform(const Tensor& images, bool round_grey, double input_gai
   return t;
 }
 
-GreyArgs grey_args(const Transform& t, const Tensor& images) {
+GrayArgs gray_args(const Transform& t, const Tensor& images) {
   return {t.type,
           images.const_data_ptr(),
           images.size(0),
@@ -114,15 +114,15 @@ GreyArgs grey_args(const Transform& t, const Tensor& images) {
           images.stride(3),
           static_cast<int>(images.size(1)),
           images.scalar_type() == ScalarType::Byte,
-          t.round_grey};
+          t.round_gray};
 }
 
-// Of the grey planes of images, or, with a table, of windowed planes.
+// Of the gray planes of images, or, with a table, of windowed planes.
 Tensor plane_means(const Transform& t, const Tensor& images, const void* table) {
   const int64_t n = images.size(0), tiles = GD_NS(sum_tiles)(t.height, t.width);
   Tensor sums = torch::stable::new_empty(images, {n, tiles}, ScalarType::Double);
   Tensor means = torch::stable::new_empty(images, {n}, ScalarType::Double);
-  check_status(GD_NS(plane_mean)(grey_args(t, images), table, sums.mutable_data_ptr<double>(),
+  check_status(GD_NS(plane_mean)(gray_args(t, images), table, sums.mutable_data_ptr<double>(),
                                  means.mutable_data_ptr<double>(), t.stream),
                "the mean kernels");
   return means;
@@ -173,11 +173,11 @@ Tensor spectra_of(const Transform& t, const Tensor& images) {
   Tensor means;
   if (t.is_uint8 || t.hann) means = plane_means(t, images, nullptr);
   const double* mean = t.is_uint8 || t.hann ? means.const_data_ptr<double>() : nullptr;
-  Tensor grey = torch::stable::new_empty(images, {images.size(0), 1, t.height, t.width}, t.scalar);
+  Tensor gray = torch::stable::new_empty(images, {images.size(0), 1, t.height, t.width}, t.scalar);
   check_status(
-      GD_NS(grey)(grey_args(t, images), mean, t.table(), grey.mutable_data_ptr(), t.stream),
-      "the grey kernel");
-  Tensor spectra = rfft2(grey);
+      GD_NS(gray)(gray_args(t, images), mean, t.table(), gray.mutable_data_ptr(), t.stream),
+      "the gray kernel");
+  Tensor spectra = rfft2(gray);
   if (!t.hann && (t.is_uint8 || t.input_offset != 0)) restore_dc(t, mean, spectra);
   return spectra;
 }
@@ -255,14 +255,14 @@ void check_images(const Tensor& images, const Tensor& maps, double input_gain, i
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> spectral_means(
     const Tensor& images, const Tensor& maps, const Tensor& inverse_counts, bool folded,
-    bool round_grey, double input_gain, double input_offset, bool hann, int64_t value,
+    bool round_gray, double input_gain, double input_offset, bool hann, int64_t value,
     double value_gain, double eps, bool azimuthal, bool rows, bool columns) {
   check_images(images, maps, input_gain, value);
   const DeviceGuard guard(images.get_device());
   const int64_t n = images.size(0), height = images.size(2), width = images.size(3);
 
   Job job;
-  job.transform = make_transform(images, round_grey, input_gain, input_offset, hann);
+  job.transform = make_transform(images, round_gray, input_gain, input_offset, hann);
   const Transform& t = job.transform;
   job.plan = make_plan(maps, inverse_counts, width, folded, t.type, images.get_device());
   if (!azimuthal) job.plan.shape.n_maps = job.plan.shape.n_bins = 0;
@@ -316,7 +316,7 @@ const void* at_image_or_null(const std::optional<Tensor>& gradient, int64_t firs
 void spread_to_channels(const Transform& t, const Tensor& planes, void* out) {
   Tensor means;
   if (t.hann) means = plane_means(t, planes, t.table());
-  const GreyAdjointArgs args{t.type,
+  const GrayAdjointArgs args{t.type,
                              planes.const_data_ptr(),
                              t.hann ? means.const_data_ptr<double>() : nullptr,
                              t.table(),
@@ -325,11 +325,11 @@ void spread_to_channels(const Transform& t, const Tensor& planes, void* out) {
                              t.width,
                              static_cast<int>(t.channels),
                              out};
-  check_status(GD_NS(grey_adjoint)(args, t.stream), "the adjoint of the grey kernel");
+  check_status(GD_NS(gray_adjoint)(args, t.stream), "the adjoint of the gray kernel");
 }
 
 Tensor spectral_means_backward(const Tensor& images, const Tensor& maps,
-                               const Tensor& inverse_counts, bool folded, bool round_grey,
+                               const Tensor& inverse_counts, bool folded, bool round_gray,
                                double input_gain, double input_offset, bool hann, int64_t value,
                                double value_gain, double eps,
                                std::optional<Tensor> gradient_azimuthal,
@@ -340,7 +340,7 @@ Tensor spectral_means_backward(const Tensor& images, const Tensor& maps,
   real_type(images, "images");
   const DeviceGuard guard(images.get_device());
   const int64_t n = images.size(0), height = images.size(2), width = images.size(3);
-  const Transform t = make_transform(images, round_grey, input_gain, input_offset, hann);
+  const Transform t = make_transform(images, round_gray, input_gain, input_offset, hann);
   const Plan plan = make_plan(maps, inverse_counts, width, folded, t.type, images.get_device());
   const std::array<std::optional<Tensor>, 4> gradients{
       checked_gradient(gradient_azimuthal, images, inverse_counts.size(0), "gradient_azimuthal"),

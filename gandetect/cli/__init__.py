@@ -19,7 +19,7 @@ SUBCOMMANDS = {
     "attribute": "Say which generator made an image.",
     "fit": "Train a detector from folders, or from photographs alone.",
     "calibrate": "Certify the thresholds of videos on real videos.",
-    "evaluate": "Measure a detector on labelled folders.",
+    "evaluate": "Measure a detector on labeled folders.",
     "profile": "Plot the mean spectral profiles of folders.",
     "train": "Train a generative model on images.",
     "generate": "Draw image files from a trained generative model.",

@@ -1,4 +1,4 @@
-"""`gandetect evaluate`: a model and labelled folders in, figures with intervals out."""
+"""`gandetect evaluate`: a model and labeled folders in, figures with intervals out."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ COLUMNS = ("auc", "tpr_at_0.05", "tpr_at_0.01", "real_accuracy", "generated_accu
 @click.option("--out", type=click.Path(dir_okay=False), help="Write the figures as JSON to a file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def command(**options: Any) -> None:
-    """Measure a detector on labelled folders.
+    """Measure a detector on labeled folders.
 
     For each generator, with 95 % intervals from resampling sources: AUC, average precision, equal
     error rate, detection at 5, 1 and 0.1 % false alarms, both accuracies apart, calibration, and

@@ -81,7 +81,7 @@ nothing could be explained (the reason is on standard error).
     metavar="REAL_DIR GENERATED_DIR",
     nargs=2,
     type=click.Path(exists=True, file_okay=False),
-    help="Instead: the errors of a plain network (fit --classifier cnn) on labelled images, and "
+    help="Instead: the errors of a plain network (fit --classifier cnn) on labeled images, and "
     "what its layers answer to; with FILE, its feature maps of that image.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The explanation as one JSON object.")

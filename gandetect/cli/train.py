@@ -115,14 +115,14 @@ def _list(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
     help="What cyclegan and unet make images of.  [default: the images without colors]",
 )
 @click.option("--digits", is_flag=True, help=f"--data is of recipes/digits.py, or {DIGITS}.")
-@click.option("--grey", is_flag=True, help="Learn from brightness alone.")
+@click.option("--gray", is_flag=True, help="Learn from brightness alone.")
 @click.option(
     "--source",
     default="",
     show_default=False,
     help="Where the images are from, for the run's card.",
 )
-@click.option("--licence", default="", show_default=False, help="Of the images, for the card.")
+@click.option("--license", default="", show_default=False, help="Of the images, for the card.")
 @click.option(
     "--cache",
     metavar="FOLDER",
@@ -213,14 +213,14 @@ def _config(model: str, options: dict[str, Any]) -> Config:
     try:
         base = preset(model, options["preset"])
         changes = {key: options[key] for key in _FIELDS if options[key] is not None}
-        if options["grey"] or options["digits"]:
+        if options["gray"] or options["digits"]:
             changes["channels"] = 1
         changes |= dict(_setting(text, base) for text in options["settings"])
         config = base.from_dict({**base.to_dict(), **changes})
     except ValueError as error:
         raise click.UsageError(printable(str(error))) from error
     if config.channels not in (1, 3):
-        raise click.UsageError(f"channels={config.channels} given; images have 1 (grey) or 3")
+        raise click.UsageError(f"channels={config.channels} given; images have 1 (gray) or 3")
     if not options["data"] and not options["digits"]:
         raise click.UsageError("give --data FOLDER, or --digits")
     if options["digits"] and (options["crops"] or len(options["data"]) > 1):
@@ -270,10 +270,10 @@ def _data(options: dict[str, Any], config: Config, progress: Progress) -> Images
         found = digits((options["data"] or [DIGITS])[0], config.size)
         return found if classes else found.without_labels()
     common: dict[str, Any] = {
-        "grey": config.channels == 1,
+        "gray": config.channels == 1,
         "cache": options["cache"],
         "progress": progress,
-        **{key: options[key] for key in ("source", "licence")},
+        **{key: options[key] for key in ("source", "license")},
     }
     if options["crops"]:
         count, seed = options["crops"], options["seed"]

@@ -19,7 +19,7 @@ from torch import Tensor
 from gandetect.detect.attribution import REAL, UNKNOWN, Calibration, responses
 from gandetect.detect.attributor import (
     UNKNOWN_RATE,
-    Labelled,
+    Labeled,
     Method,
     Responder,
     calibrated_on,
@@ -74,7 +74,7 @@ class Sources:
         """REAL and the generators, in the order in which they were added."""
         return (REAL, *(name for name in dict.fromkeys(self.names) if name != REAL))
 
-    def labelled(self, method: Method) -> Labelled:
+    def labeled(self, method: Method) -> Labeled:
         """The images as `method` looks at them, with the numbers of their classes.
 
         Raises ValueError without photographs or without generators.
@@ -83,7 +83,7 @@ class Sources:
         if len(classes) < 2 or REAL not in self.names:
             raise ValueError(f"images of {sorted(set(self.names))} given; want real and generators")
         samples = self.dataset.samples
-        return Labelled(
+        return Labeled(
             [method.prepare(torch.from_numpy(sample.features)) for sample in samples],
             np.array([classes.index(name) for name in self.names]),
             np.array([sample.group for sample in samples]),
@@ -120,7 +120,7 @@ def fit_sources(
     `allow_leak`; ValueError where a source has fewer than two images.
     """
     chosen = chosen_method(method)
-    data = sources.labelled(chosen)
+    data = sources.labeled(chosen)
     audits = audited(sources, data.labels, seed, allow_leak)
     held_out = cross_fitted(data, chosen, seed, progress)
     calibration = calibrated_on(held_out, data.labels, sources.classes, unknown_rate)
@@ -172,7 +172,7 @@ def audited(
 
 
 def named_figures(
-    held_out: Sequence[Tensor], data: Labelled, calibration: Calibration
+    held_out: Sequence[Tensor], data: Labeled, calibration: Calibration
 ) -> dict[str, Any]:
     """What the names of images that no fit had seen are worth, as JSON values."""
     found = [calibration.attribution(one) for one in held_out]
@@ -220,7 +220,7 @@ def balanced_accuracy(
 
 
 def left_out_figures(
-    data: Labelled,
+    data: Labeled,
     classes: Sequence[str],
     method: Method,
     seed: int,
@@ -252,6 +252,6 @@ def left_out_figures(
     return found
 
 
-def without_class(data: Labelled, number: int) -> Labelled:
+def without_class(data: Labeled, number: int) -> Labeled:
     """`data`, which has no image of class `number`, with the classes after it moved up."""
-    return Labelled(data.images, data.labels - (data.labels > number), data.groups)
+    return Labeled(data.images, data.labels - (data.labels > number), data.groups)

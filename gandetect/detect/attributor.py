@@ -50,7 +50,7 @@ class Responder(Protocol):
 
 
 @dataclass(frozen=True)
-class Labelled:
+class Labeled:
     """Images as a method looks at them, (T, ...) each; their class numbers and sources (N,)."""
 
     images: Sequence[Tensor]
@@ -60,10 +60,10 @@ class Labelled:
     def __len__(self) -> int:
         return len(self.images)
 
-    def subset(self, chosen: NDArray[Any]) -> Labelled:
+    def subset(self, chosen: NDArray[Any]) -> Labeled:
         """The images at the indices `chosen`."""
         images = [self.images[i] for i in chosen]
-        return Labelled(images, self.labels[chosen], self.groups[chosen])
+        return Labeled(images, self.labels[chosen], self.groups[chosen])
 
     def tiles(self) -> tuple[Tensor, NDArray[Any], NDArray[Any], Array]:
         """All tiles with their labels, groups and weights; classes weigh alike, and within one
@@ -81,7 +81,7 @@ class Method:
     """A way to tell sources apart: what it makes of tiles (T, S, S), and its fit."""
 
     prepare: Callable[[Tensor], Tensor]
-    fit: Callable[[Labelled, int, Progress | None], Responder]
+    fit: Callable[[Labeled, int, Progress | None], Responder]
 
 
 def fit_gaussian(features: Tensor, labels: NDArray[Any], weights: Array) -> GaussianClasses:
@@ -118,12 +118,12 @@ def _within(deviations: Array, weights: Array) -> tuple[Array, Array]:
     return deviations / scale * np.sqrt(shares)[:, None], scale
 
 
-def _fit_discriminant(data: Labelled, seed: int, progress: Progress | None) -> GaussianClasses:
+def _fit_discriminant(data: Labeled, seed: int, progress: Progress | None) -> GaussianClasses:
     features, labels, _, weights = data.tiles()
     return fit_gaussian(features, labels, weights)
 
 
-def _fit_fingerprint(data: Labelled, seed: int, progress: Progress | None) -> FingerprintNetwork:
+def _fit_fingerprint(data: Labeled, seed: int, progress: Progress | None) -> FingerprintNetwork:
     tiles, labels, groups, weights = data.tiles()
     examples = Examples(tiles, torch.from_numpy(labels), torch.from_numpy(weights).float(), groups)
     make = partial(FingerprintNetwork, classes=int(labels.max()) + 1)
@@ -157,7 +157,7 @@ def chosen_method(name: str) -> Method:
 
 
 def cross_fitted(
-    data: Labelled, method: Method, seed: int, progress: Progress | None = None
+    data: Labeled, method: Method, seed: int, progress: Progress | None = None
 ) -> list[Tensor]:
     """Responses (T, classes + 1) to each image by a fit that saw nothing of its source.
 
@@ -243,7 +243,7 @@ class Attributor(ClassifierMixin, BaseEstimator):
         if len(self.classes_) < 2:
             raise ValueError(f"the names hold 1 class, {self.classes_[0]!r}; give images of two")
         sources = np.arange(len(labels)) if groups is None else np.asarray(groups)
-        data, method = Labelled(images, labels, sources), chosen_method(self.method)
+        data, method = Labeled(images, labels, sources), chosen_method(self.method)
         self.fitted_ = method.fit(data, self.random_state, None)
         self.calibration_ = calibrated_on(
             self._held_out(data, method), labels, self.classes_.tolist(), self.unknown_rate
@@ -302,7 +302,7 @@ class Attributor(ClassifierMixin, BaseEstimator):
             raise ValueError(f"a matrix of features given; {self.method} takes images")
         return list(torch.tensor(features)[:, None])
 
-    def _held_out(self, data: Labelled, method: Method) -> list[Tensor]:
+    def _held_out(self, data: Labeled, method: Method) -> list[Tensor]:
         """Cross-fitted responses; where a class has one source, those of the fit itself."""
         fewest = min(
             len(np.unique(data.groups[data.labels == one])) for one in range(len(self.classes_))

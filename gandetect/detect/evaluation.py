@@ -1,4 +1,4 @@
-"""Measuring a model on labelled images: per generator, by region size and after perturbations.
+"""Measuring a model on labeled images: per generator, by region size and after perturbations.
 
 A figure can flatter in many ways: classes that differ in size or in the codec, images of one source
 counted as independent, generators pooled so that an easy one hides a hard one, one threshold that

@@ -77,7 +77,7 @@ def crop_center(plane: Tensor) -> Tensor:
 
 
 def add_noise(plane: Tensor, deviation: float) -> Tensor:
-    """`plane` with Gaussian noise of `deviation` grey levels, clipped and rounded to 8 bits.
+    """`plane` with Gaussian noise of `deviation` gray levels, clipped and rounded to 8 bits.
 
     The noise is drawn by the content, so that it is the same every time and differs between images.
     """
@@ -93,14 +93,14 @@ def encode_h264(plane: Tensor, crf: int) -> bytes:
     """
     height, width = plane.shape
     luma = np.pad(plane.numpy(), ((0, height % 2), (0, width % 2)), mode="edge")
-    grey = np.full((luma.shape[0] // 2, luma.shape[1]), 128, np.uint8)
+    gray = np.full((luma.shape[0] // 2, luma.shape[1]), 128, np.uint8)
     encoder = av.CodecContext.create("libx264", "w")
     encoder.height, encoder.width = luma.shape
     encoder.pix_fmt = "yuv420p"
     encoder.time_base = Fraction(1, 25)
     # One thread: the bits must not depend on the machine.
     encoder.options = {"crf": str(crf), "preset": "medium", "threads": "1"}
-    frame = av.VideoFrame.from_ndarray(np.concatenate([luma, grey]), format="yuv420p")
+    frame = av.VideoFrame.from_ndarray(np.concatenate([luma, gray]), format="yuv420p")
     frame.pts = 0
     return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
 

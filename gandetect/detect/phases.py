@@ -15,7 +15,7 @@ from torch import Tensor
 
 # Two stages of doubling.
 PERIOD = 4
-# Half a grey level, so that differences of zero have a logarithm.
+# Half a gray level, so that differences of zero have a logarithm.
 _ROUNDING = 0.5
 # Relative size of a periodic part below which it is chance.
 _FLOOR = 1e-4
@@ -64,7 +64,7 @@ def _taps(square: Sequence[Sequence[int]]) -> _Filter:
 def _filtered(images: Tensor, taps: _Filter) -> Tensor:
     """Responses (N, h, w) of images (N, S, S), cut to whole periods.
 
-    Sums of shifted images: of whole grey levels they are exact.
+    Sums of shifted images: of whole gray levels they are exact.
     """
     reach = [max(one[axis] for one in taps) for axis in (0, 1)]
     height, width = (

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 TRANSFORMS = ("pixels", "spectrum", "dct")
-# Grey levels squared, and grey levels: below these a coefficient is rounding.
+# Gray levels squared, and gray levels: below these a coefficient is rounding.
 _POWER_FLOOR, _COEFFICIENT_FLOOR = 1e-4, 1e-2
 MAX_SIDE = 1024
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 MAX_TILES = 16
-# Standard deviation in grey levels below which a tile holds no more than rounding: nothing to
+# Standard deviation in gray levels below which a tile holds no more than rounding: nothing to
 # judge.
 FLAT = 0.5
 _LOOK_EVERY = 16

@@ -33,7 +33,7 @@ MAX_ANGLE = math.radians(15)
 def random_view(plane: Tensor, side: int, rng: Generator) -> Tensor:
     """A random square of `plane` (H, W) in 0..255 as (side, side), some of them turned.
 
-    Floating, of whole grey levels. Raises ValueError as `scaled_crop` does.
+    Floating, of whole gray levels. Raises ValueError as `scaled_crop` does.
     """
     square = scaled_crop(plane, side, rng)
     if rng.random() >= TURNED:
@@ -47,7 +47,7 @@ def random_view(plane: Tensor, side: int, rng: Generator) -> Tensor:
 def scaled_crop(plane: Tensor, side: int, rng: Generator) -> Tensor:
     """A random square of `plane` (H, W) in 0..255, shrunk to (side, side) by a random factor.
 
-    Floating, of whole grey levels; a quarter keep their pixels. Raises ValueError for more than one
+    Floating, of whole gray levels; a quarter keep their pixels. Raises ValueError for more than one
     plane, and where it is smaller than `side`.
     """
     if plane.ndim != 2 or min(plane.shape) < side:

@@ -340,7 +340,7 @@ def _notes(setting: Setting, samples: Samples, test: Samples | None) -> tuple[st
     notes = list(setting.differs)
     if samples.rows:
         notes.append(
-            "grey is the decoder's luma plane; programs that mix it from RGB differ by a few levels"
+            "gray is the decoder's luma plane; programs that mix it from RGB differ by a few levels"
         )
     if setting.has_own_test and test is None:
         notes.append(

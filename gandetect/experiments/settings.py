@@ -231,7 +231,7 @@ _CLOAKING = Setting(
         "1 means that a linear layer cannot tell the images apart, 0 that it always can",
         "published on the training data alone, where few images are separable by chance; the "
         "held-out row is ours",
-        "the published code mixes grey from RGB in floating point",
+        "the published code mixes gray from RGB in floating point",
         "the published result tables were not at hand",
     ),
 )

@@ -12,7 +12,7 @@ from torch import Tensor
 from gandetect.gans.data import Images, folder_images
 from gandetect.gans.maps import painted
 from gandetect.gans.model import GenerativeModel
-from gandetect.gans.preparing import grey, is_grey
+from gandetect.gans.preparing import gray, is_gray
 from gandetect.gans.training import as_input
 
 # What a model that learns from these is asked with, and how people say it.
@@ -68,7 +68,7 @@ def _sources(
     model: GenerativeModel, card: Mapping[str, Any], folders: Sequence[str | Path]
 ) -> Tensor:
     images = _pictures(model, folders)
-    return as_input((grey(images) if is_grey(card) else images).images)
+    return as_input((gray(images) if is_gray(card) else images).images)
 
 
 def _maps(model: GenerativeModel, card: Mapping[str, Any], folders: Sequence[str | Path]) -> Tensor:
@@ -82,4 +82,4 @@ def _maps(model: GenerativeModel, card: Mapping[str, Any], folders: Sequence[str
 
 def _pictures(model: GenerativeModel, folders: Sequence[str | Path]) -> Images:
     config = model.config
-    return folder_images(folders, config.size, grey=config.channels == 1)
+    return folder_images(folders, config.size, gray=config.channels == 1)

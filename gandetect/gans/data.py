@@ -34,7 +34,7 @@ class Data(Protocol):
         """
 
     def card(self) -> dict[str, Any]:
-        """What this is, in JSON values: name, source, licence, number, size, digest."""
+        """What this is, in JSON values: name, source, license, number, size, digest."""
 
 
 class Images:
@@ -166,24 +166,24 @@ def patches(
     share: tuple[float, float] = (0.3, 1.0),
     least_factor: float = 1.0,
     mirror: bool = True,
-    grey: bool = False,
+    gray: bool = False,
     source: str = "",
-    licence: str = "",
+    license: str = "",
     cache: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Images:
     """Random squares of the photographs below `folders`, each reduced to `size` pixels.
 
-    (N, 3, size, size) uint8, (N, 1, size, size) where `grey`; N = `per_photograph` times the
+    (N, 3, size, size) uint8, (N, 1, size, size) where `gray`; N = `per_photograph` times the
     photographs, in order, with `sources`. How they are cut: `pictures.Crops`; a `least_factor` of 2
     and more weakens what JPEG left. The same photograph and `seed` give the same squares whatever
-    else is in the folder. `source`, `licence`: for the card. `cache`: a folder to keep the squares
+    else is in the folder. `source`, `license`: for the card. `cache`: a folder to keep the squares
     in, as `folder_images` has it.
 
     Files that cannot be read, are too small or are there twice are left out, see `failed`. Raises
     ValueError where nothing is left.
     """
-    crops = Crops(size, per_photograph, share, least_factor, mirror, grey)
+    crops = Crops(size, per_photograph, share, least_factor, mirror, gray)
 
     def cut(data: bytes) -> Tensor:
         # From the file's bytes, so that photographs that come and go leave the others alone.
@@ -197,7 +197,7 @@ def patches(
         "share": list(share),
         "least_factor": least_factor,
     }
-    return _gathered(folders, size, cut, told, grey, False, source, licence, cache, progress)
+    return _gathered(folders, size, cut, told, gray, False, source, license, cache, progress)
 
 
 def folder_images(
@@ -205,17 +205,17 @@ def folder_images(
     size: int,
     *,
     labels: bool = False,
-    grey: bool = False,
+    gray: bool = False,
     source: str = "",
-    licence: str = "",
+    license: str = "",
     cache: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Images:
     """Each picture below `folders`: its middle square, reduced to `size` pixels, never enlarged.
 
-    (N, 3, size, size) uint8, (N, 1, size, size) where `grey`. With `labels` the classes are the
+    (N, 3, size, size) uint8, (N, 1, size, size) where `gray`. With `labels` the classes are the
     folders right below those given, in the order of their names (`classes` of the card). `source`,
-    `licence`: for the card. `cache`: a folder for a file with the pixels, which is then read page
+    `license`: for the card. `cache`: a folder for a file with the pixels, which is then read page
     by page instead of being held in memory, and is made again only where a picture, its name or an
     option changed.
 
@@ -224,10 +224,10 @@ def folder_images(
     """
 
     def cut(data: bytes) -> Tensor:
-        return middle(decoded(data), size, grey=grey)
+        return middle(decoded(data), size, gray=gray)
 
     told = {"cut": "middle square"}
-    return _gathered(folders, size, cut, told, grey, labels, source, licence, cache, progress)
+    return _gathered(folders, size, cut, told, gray, labels, source, license, cache, progress)
 
 
 def _gathered(
@@ -235,10 +235,10 @@ def _gathered(
     size: int,
     cut: Callable[[bytes], Tensor],
     told: dict[str, Any],
-    grey: bool,
+    gray: bool,
     labels: bool,
     source: str,
-    licence: str,
+    license: str,
     cache: str | Path | None,
     progress: Progress | None,
 ) -> Images:
@@ -251,16 +251,16 @@ def _gathered(
         raise ValueError(
             f"{lost[0]}: lies in no folder of a class; with labels every picture needs one"
         )
-    shape = (1 if grey else 3, size, size)
+    shape = (1 if gray else 3, size, size)
     options = {**told, "shape": shape}
     images, record = gathering.gather(pictures, cut, shape, options, cache, progress)
     at = record.pictures
     name = "+".join(Path(one).resolve().name for one in below)
-    licences = sorted({pictures[i].licence for i in at} - {""})
+    licenses = sorted({pictures[i].license for i in at} - {""})
     described = {
         "name": name,
         "source": source or f"pictures of {name}",
-        "licence": licence or "; ".join(licences) or "not stated",
+        "license": license or "; ".join(licenses) or "not stated",
         **told,
     }
     classes = sorted({pictures[i].label for i in at})

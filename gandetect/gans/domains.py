@@ -44,7 +44,7 @@ class Domains:
             what: "; ".join(
                 dict.fromkeys(str(one.get(what, "not stated")) for one in cards.values())
             )
-            for what in ("source", "licence")
+            for what in ("source", "license")
         }
         return {
             "name": f"{names[1]} to {names[0]}",

@@ -162,7 +162,7 @@ def draw(model: GenerativeModel, numbers: range, seed: int, conditions: Conditio
 
 
 def as_picture(image: Tensor) -> Image.Image:
-    """(1 or 3, H, W) uint8 as a grey or RGB picture."""
+    """(1 or 3, H, W) uint8 as a gray or RGB picture."""
     pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
     return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
 

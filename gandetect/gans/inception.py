@@ -24,7 +24,7 @@ def fid_and_kid(generated: Tensor, real: Tensor, weights: str | Path) -> dict[st
     """FID and KID of images (N, 1 or 3, S, S) uint8, with the Inception weights in a file.
 
     Keys: "fid", "kid" (mean over 100 subsets of up to 1000 images) and "kid_deviation" (over the
-    subsets). Grey images are given as three equal channels. FID is biased by the number of images:
+    subsets). Gray images are given as three equal channels. FID is biased by the number of images:
     quote both numbers.
 
     Raises ValueError where `weights` is no file or another one than `NAME`, and where

@@ -85,6 +85,6 @@ class Watch:
 
 
 def diversity(images: Tensor) -> float:
-    """Mean L2 distance of neighboring pairs of `images` (N, ...), in grey levels per value."""
+    """Mean L2 distance of neighboring pairs of `images` (N, ...), in gray levels per value."""
     flat = images.flatten(1).float()
     return float((flat - flat.roll(1, 0)).square().mean(dim=1).sqrt().mean())

@@ -32,14 +32,14 @@ class Picture:
     """A file that should hold a picture.
 
     `source`: what it stems from, which pictures share that must stay on one side of a split.
-    `label`: the first folder below the one that was given, "" for none. `licence`: "" where nobody
+    `label`: the first folder below the one that was given, "" for none. `license`: "" where nobody
     says. `stamp`: size and time of the file, which change with its content.
     """
 
     path: Path
     source: str
     label: str
-    licence: str
+    license: str
     stamp: tuple[int, int]
 
 
@@ -80,7 +80,7 @@ def _found_below(folder: Path, failed: dict[str, str]) -> Iterable[Picture]:
                 path,
                 source_in(said, path, folder),
                 below.parts[0] if len(below.parts) > 1 else "",
-                str(said.get("licence", "")),
+                str(said.get("license", "")),
                 (one.size, one.mtime_ns),
             )
 
@@ -97,7 +97,7 @@ def _is_picture(path: Path, named_like_media: bool) -> bool:
 def decoded(data: bytes) -> Image.Image:
     """The RGB picture in the bytes of a file, turned as its orientation tag says.
 
-    Grey is repeated, palettes are resolved, alpha is dropped. Raises MediaError.
+    Gray is repeated, palettes are resolved, alpha is dropped. Raises MediaError.
     """
     picture = Image.fromarray(read_rgb(data).permute(1, 2, 0).numpy())
     picture.getexif()[ExifTags.Base.Orientation] = _orientation(data)
@@ -114,7 +114,7 @@ def _orientation(data: bytes) -> int:
         return 1
 
 
-def middle(picture: Image.Image, size: int, *, grey: bool = False) -> Tensor:
+def middle(picture: Image.Image, size: int, *, gray: bool = False) -> Tensor:
     """The largest square in the middle of `picture`, reduced: (1, C, size, size) uint8.
 
     Raises TooSmallError where it would have to be enlarged.
@@ -122,7 +122,7 @@ def middle(picture: Image.Image, size: int, *, grey: bool = False) -> Tensor:
     _check_side(picture, size)
     side = min(picture.size)
     left, top = ((length - side) // 2 for length in picture.size)
-    return _reduced(picture, (left, top, left + side, top + side), size, grey)[None]
+    return _reduced(picture, (left, top, left + side, top + side), size, gray)[None]
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Crops:
     share: tuple[float, float] = (0.3, 1.0)
     least_factor: float = 1.0
     mirror: bool = True
-    grey: bool = False
+    gray: bool = False
 
     def __post_init__(self) -> None:
         low, high = self.share
@@ -160,7 +160,7 @@ class Crops:
         for _ in range(self.count):
             side = round(math.exp(rng.uniform(math.log(low), math.log(high))))
             left, top = (int(rng.integers(length - side + 1)) for length in picture.size)
-            square = _reduced(picture, (left, top, left + side, top + side), self.size, self.grey)
+            square = _reduced(picture, (left, top, left + side, top + side), self.size, self.gray)
             flipped = self.mirror and rng.random() < 0.5
             squares.append(square.flip(-1) if flipped else square)
         return torch.stack(squares)
@@ -175,12 +175,12 @@ def _check_side(picture: Image.Image, least: int) -> None:
         )
 
 
-def _reduced(picture: Image.Image, box: tuple[int, int, int, int], size: int, grey: bool) -> Tensor:
+def _reduced(picture: Image.Image, box: tuple[int, int, int, int], size: int, gray: bool) -> Tensor:
     """The square `box` of `picture` as (C, size, size) uint8.
 
     Pillow's filters widen with the reduction, so that nothing is aliased.
     """
     square = picture.resize((size, size), Image.Resampling.LANCZOS, box)
-    if grey:
+    if gray:
         return torch.from_numpy(np.array(square.convert("L")))[None]
     return torch.from_numpy(np.array(square)).permute(2, 0, 1)

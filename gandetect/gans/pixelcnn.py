@@ -23,7 +23,7 @@ class PixelCNNConfig(PixelConfig):
 class PixelCNN(PixelModel):
     name = "pixelcnn"
     source = (
-        "van den Oord, Kalchbrenner, Kavukcuoglu, 2016; `run` is grey with 16 levels, 32 features "
+        "van den Oord, Kalchbrenner, Kavukcuoglu, 2016; `run` is gray with 16 levels, 32 features "
         "in 5 blocks for their 128 in 15; Adam in the place of RMSProp; the blind spot is theirs"
     )
     Configuration = PixelCNNConfig

@@ -123,7 +123,7 @@ class NetworkScan:
 class PixelRNN(PixelModel):
     name = "pixelrnn"
     source = (
-        "van den Oord, Kalchbrenner, Kavukcuoglu, 2016, the Row LSTM; `run` is grey with 16 "
+        "van den Oord, Kalchbrenner, Kavukcuoglu, 2016, the Row LSTM; `run` is gray with 16 "
         "levels, 24 units in 3 layers for their 128 in 12; Adam in the place of RMSProp"
     )
     Configuration = PixelRNNConfig

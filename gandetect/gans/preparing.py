@@ -4,8 +4,8 @@ Models say in `GenerativeModel.learns_from` what a batch must have besides "imag
 
 =========  ======================================================================================
 "images"   nothing, but labels where the configuration has classes
-"domains"  "sources" of another kind, unpaired; by default grey versions of other images
-"pairs"    "sources", of which each image is to be made; by default its grey version
+"domains"  "sources" of another kind, unpaired; by default gray versions of other images
+"pairs"    "sources", of which each image is to be made; by default its gray version
 "maps"     "maps" of labels; by default clusters of the images' colors
 "counts"   "counts" of things; by default of shapes, drawn onto the images
 =========  ======================================================================================
@@ -27,7 +27,7 @@ from gandetect.gans.model import GenerativeModel
 from gandetect.gans.registry import model_class
 from gandetect.gans.scenes import scenes
 from gandetect.gans.training import as_input
-from gandetect.ops.reference import grey_planes
+from gandetect.ops.reference import gray_planes
 
 _TOGETHER = 1024
 _WITHOUT_COLORS = "without colors"
@@ -46,7 +46,7 @@ def prepared(
     if wanted == "domains":
         return _domains(images, seed) if sources is None else Domains(images, sources)
     if wanted == "pairs":
-        return Pairs(images, grey(images) if sources is None else sources)
+        return Pairs(images, gray(images) if sources is None else sources)
     if wanted == "maps":
         return images if "maps" in images.extras else segmented(images, _kinds(config), seed)
     if wanted == "counts" and "counts" not in images.extras:
@@ -64,7 +64,7 @@ def asked_of(
     """
     wanted = model.learns_from
     if wanted in ("domains", "pairs"):
-        return {"sources": as_input(grey(images).images)}
+        return {"sources": as_input(gray(images).images)}
     if wanted == "maps":
         return {"maps": painted(images, card["palette"]).extras["maps"]}
     if wanted == "counts":
@@ -73,7 +73,7 @@ def asked_of(
     return {}
 
 
-def grey(images: Images) -> Images:
+def gray(images: Images) -> Images:
     """`images` (N, 3, S, S) without their colors, in as many channels.
 
     Raises ValueError for images that have none.
@@ -82,24 +82,24 @@ def grey(images: Images) -> Images:
         raise ValueError(
             "these images have no colors to be learned; want some in color, or sources"
         )
-    parts = [_greyed(part) for part in images.images.split(_TOGETHER)]
+    parts = [_grayed(part) for part in images.images.split(_TOGETHER)]
     card = {**images.card(), "made": _WITHOUT_COLORS}
     return Images(torch.cat(parts), card, sources=images.sources, failed=images.failed)
 
 
-def is_grey(card: Mapping[str, Any]) -> bool:
-    """Whether the sources of these data were made by `grey`."""
+def is_gray(card: Mapping[str, Any]) -> bool:
+    """Whether the sources of these data were made by `gray`."""
     return dict(card.get("sources") or {}).get("made") == _WITHOUT_COLORS
 
 
-def _greyed(images: Tensor) -> Tensor:
-    return grey_planes(images, True, torch.uint8)[:, None].expand(-1, 3, -1, -1)
+def _grayed(images: Tensor) -> Tensor:
+    return gray_planes(images, True, torch.uint8)[:, None].expand(-1, 3, -1, -1)
 
 
 def _domains(images: Images, seed: int) -> Domains:
     """One half of the photographs in color, the other without."""
     color, other = split(images, (0.5, 0.5), seed)
-    return Domains(color, grey(other))
+    return Domains(color, gray(other))
 
 
 def _kinds(config: Config) -> int:

@@ -110,7 +110,7 @@ def _check(count: int, size: int, kinds: int, most: int, backgrounds: Images | N
 
 
 def _card(kinds: int, most: int, seed: int, backgrounds: Images | None) -> dict[str, Any]:
-    told = {"name": "scenes", "source": "drawn by a program", "licence": "Apache-2.0"}
+    told = {"name": "scenes", "source": "drawn by a program", "license": "Apache-2.0"}
     if backgrounds is not None:
         card = backgrounds.card()
         told = {key: f"{value}; on {card.get(key, 'not stated')}" for key, value in told.items()}

@@ -27,7 +27,7 @@ class VAEConfig(CodingConfig):
     """`CodingConfig` of a VAE.
 
     `likelihood`: of a pixel, "gaussian" about the decoder's image with the standard deviation
-    `deviation` (images are in -1..1), or "bernoulli", which counts a grey value as a probability.
+    `deviation` (images are in -1..1), or "bernoulli", which counts a gray value as a probability.
     `beta`: weight of the divergence.
     """
 

@@ -1,6 +1,6 @@
 """Still images to luma, and to RGB where images are made from photographs.
 
-To luma, JPEG files give their own Y plane (simplejpeg); everything else goes through Pillow to grey
+To luma, JPEG files give their own Y plane (simplejpeg); everything else goes through Pillow to gray
 with Pillow's .299/.587/.114 weights. Orientation tags are left alone on purpose: turning a picture
 by 90 degrees swaps its rows and columns and changes nothing else in a power spectrum, and the
 pixels as decoded are the evidence. Alpha is dropped, not blended, for the same reason.
@@ -44,7 +44,7 @@ _PILLOW_FORMATS = (
 def read_luma(source: str | bytes | os.PathLike[str]) -> Luma:
     """Decode one still image, from a path or from the bytes of a file, to its luma, (H, W).
 
-    JPEG: the Y plane, uint8. 16-bit grey: uint16 with bit_depth 16. Everything else: grey, uint8,
+    JPEG: the Y plane, uint8. 16-bit gray: uint16 with bit_depth 16. Everything else: gray, uint8,
     by (19595 R + 38470 G + 7471 B + 32768) >> 16, palettes resolved, CMYK converted, alpha dropped;
     of an animation the first picture, with `n_frames` saying how many there are. 16-bit color is
     read by its upper 8 bits. `container` is Pillow's name of the format in lower case; a JPEG file
@@ -59,7 +59,7 @@ def read_luma(source: str | bytes | os.PathLike[str]) -> Luma:
 def read_rgb(source: str | bytes | os.PathLike[str]) -> torch.Tensor:
     """Decode one still image, from a path or from the bytes of a file, to RGB, (3, H, W) uint8.
 
-    Grey is repeated, and 16 bits are read by their upper 8; otherwise, and in what is raised, as
+    Gray is repeated, and 16 bits are read by their upper 8; otherwise, and in what is raised, as
     `read_luma`. The luma of JPEG files is not the Y plane that `read_luma` gives, but near it.
     """
     return _read(source, _decode_rgb)
@@ -158,13 +158,13 @@ def _pillow_luma(image: Image.Image) -> Luma:
 def _pillow_rgb(image: Image.Image) -> np.ndarray:
     """(H, W, 3) uint8 of an opened image; forces the decode, as `_to_luma` does."""
     if image.mode == "F" or image.mode.startswith("I"):
-        grey = _to_luma(image).pixels.numpy() >> 8
-        return np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)
+        gray = _to_luma(image).pixels.numpy() >> 8
+        return np.repeat(gray.astype(np.uint8)[:, :, None], 3, axis=2)
     return np.array(image.convert("RGB"))
 
 
 def _to_luma(image: Image.Image) -> Luma:
-    """Grey of an opened image; forces the decode, so every error of the data surfaces here."""
+    """Gray of an opened image; forces the decode, so every error of the data surfaces here."""
     mode = image.mode
     if mode.startswith("I"):
         return _integer_luma(image)
@@ -172,12 +172,12 @@ def _to_luma(image: Image.Image) -> Luma:
         raise MediaError("unsupported", "floating-point pixels have no stated range")
     if mode in ("PA", "P", "LAB", "HSV"):
         image = image.convert("RGB")
-    grey = image if image.mode == "L" else image.convert("L")
-    return Luma(torch.from_numpy(np.array(grey, dtype=np.uint8)))
+    gray = image if image.mode == "L" else image.convert("L")
+    return Luma(torch.from_numpy(np.array(gray, dtype=np.uint8)))
 
 
 def _integer_luma(image: Image.Image) -> Luma:
-    """Pillow would clip 16-bit grey at 255 in convert("L"), so its values are taken as they are."""
+    """Pillow would clip 16-bit gray at 255 in convert("L"), so its values are taken as they are."""
     values = np.array(image)
     if values.size and (int(values.max()) > 65535 or int(values.min()) < 0):
         raise MediaError("unsupported", "32-bit integer pixels have no stated range")

@@ -1,4 +1,4 @@
-"""What the `manifest.json` of a folder says of its files: which stem from one source, licences.
+"""What the `manifest.json` of a folder says of its files: which stem from one source, licenses.
 
 It is a list of objects with `file` (the path below the folder) and `source`, or has such a list as
 `photographs`, where the source may be called `group`. A file of the same name that is anything else

@@ -445,7 +445,7 @@ def _layout(name: str) -> _Layout:
 
 
 def _luma_of(frame: Any) -> Luma:
-    """The Y plane where the format has one in the machine's byte order, else grey from RGB."""
+    """The Y plane where the format has one in the machine's byte order, else gray from RGB."""
     layout = _layout(frame.format.name)
     if layout.source == "rgb":
         return _luma_from_rgb(frame, layout.bits)
@@ -477,8 +477,8 @@ def _luma_from_rgb(frame: Any, bits: int) -> Luma:
     deep = bits > 8
     rgb = frame.to_ndarray(format="rgb48le" if deep else "rgb24").astype(np.uint64)
     weights = np.array([19595, 38470, 7471], dtype=np.uint64)
-    grey = (rgb @ weights + np.uint64(32768)) >> np.uint64(16)
-    pixels = torch.from_numpy(grey.astype(np.uint16 if deep else np.uint8))
+    gray = (rgb @ weights + np.uint64(32768)) >> np.uint64(16)
+    pixels = torch.from_numpy(gray.astype(np.uint16 if deep else np.uint8))
     return Luma(pixels, full_range=True, bit_depth=16 if deep else 8)
 
 

@@ -15,7 +15,7 @@ from gandetect import ops
 from gandetect.ops.conventions import CONVENTIONS, PROJECTIONS, member
 
 FORMS = ("log", "durall")
-CHANNELS = ("grey", "each")
+CHANNELS = ("gray", "each")
 D_FORMS = ("nonlinear", "linear")
 # A profile scaled into 0..1 always reaches both ends, where the cross entropy has no derivative.
 _END = 1e-4
@@ -24,7 +24,7 @@ _END = 1e-4
 def rounding_power(height: int, width: int) -> float:
     """E|F|² of what rounding to 8 bits does to an image in 0..1: H W / (12 255²).
 
-    Rounding adds an error that is even between -1/2 and 1/2 of a grey level, at all frequencies
+    Rounding adds an error that is even between -1/2 and 1/2 of a gray level, at all frequencies
     alike. Fainter coefficients are lost in any image file.
     """
     return height * width / (12 * 255**2)
@@ -34,7 +34,7 @@ def log_mean_profiles(
     images: Tensor,
     projections: Sequence[str] = ("azimuthal",),
     *,
-    channels: str = "grey",
+    channels: str = "gray",
     floor: float | None = None,
 ) -> list[Tensor]:
     """ln(mean power of all images + floor) at each radius, row or column.
@@ -79,7 +79,7 @@ class SpectralLoss(nn.Module):
     form : "log" or "durall".
     projections : for "log", any of "azimuthal", "rows", "columns"; their losses are averaged. Rows
         and columns hold what up-sampling leaves on the axes, which circles spread thin.
-    channels : "grey" compares ``.299 R + .587 G + .114 B``, which is what detectors read; "each"
+    channels : "gray" compares ``.299 R + .587 G + .114 B``, which is what detectors read; "each"
         compares every channel by itself, so that nothing can hide in the color.
     floor : for "log", a power; None is `rounding_power` of the images' size: what is fainter cannot
         be seen in an image file, and its log would have the steepest gradient of all.
@@ -94,7 +94,7 @@ class SpectralLoss(nn.Module):
         form: str = "log",
         *,
         projections: Sequence[str] = ("azimuthal",),
-        channels: str = "grey",
+        channels: str = "gray",
         floor: float | None = None,
         convention: str = "durall",
     ) -> None:
@@ -185,7 +185,7 @@ def _profiles(
     images: Tensor,
     convention: str,
     projections: Sequence[str] = ("azimuthal",),
-    channels: str = "grey",
+    channels: str = "gray",
     normalize: str | None = None,
 ) -> list[Tensor]:
     """Profiles (N, 1 or C, K) of `images` in -1..1, mapped to 0..1."""

@@ -49,8 +49,8 @@ class Convention:
 
     half_pixel: radii are measured from ((H-1)/2, (W-1)/2) of the shifted spectrum instead of from
     DC, and the first and the last bin are dropped. half_plane: every coefficient of the columns
-    0..W//2 counts once, and the other half is ignored. round_grey: three uint8 channels become
-    8-bit grey first, as a decoder does. input_gain, input_offset: what maps uint8 onto the range
+    0..W//2 counts once, and the other half is ignored. round_gray: three uint8 channels become
+    8-bit gray first, as a decoder does. input_gain, input_offset: what maps uint8 onto the range
     the convention works in. ortho: P is divided by H W.
     """
 
@@ -58,7 +58,7 @@ class Convention:
     value: Value
     half_pixel: bool = False
     half_plane: bool = False
-    round_grey: bool = False
+    round_gray: bool = False
     input_gain: float = 1.0
     input_offset: float = 0.0
     ortho: bool = False
@@ -74,7 +74,7 @@ CONVENTIONS = {
             "durall",
             Value(LOG_AMPLITUDE, gain=10.0, eps=1e-8),
             half_pixel=True,
-            round_grey=True,
+            round_gray=True,
         ),
         Convention(
             "jung",
@@ -87,7 +87,7 @@ CONVENTIONS = {
             "power",
             VALUES["power"],
             half_pixel=True,
-            round_grey=True,
+            round_gray=True,
             input_gain=1 / 127.5,
             input_offset=-1.0,
             ortho=True,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .conventions import LOG, LOG_AMPLITUDE, MAGNITUDE, POWER, column_weights
 
-GREY_WEIGHTS = (0.299, 0.587, 0.114)
+GRAY_WEIGHTS = (0.299, 0.587, 0.114)
 
 
 def hann(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -40,46 +40,46 @@ def rfft2(planes: Tensor) -> Tensor:
     return torch.fft.rfft2(planes)
 
 
-def grey_planes(images: Tensor, round_grey: bool, dtype: torch.dtype) -> Tensor:
+def gray_planes(images: Tensor, round_gray: bool, dtype: torch.dtype) -> Tensor:
     """(N, C, H, W) to (N, H, W) in the images' own scale."""
     if images.shape[1] == 1:
         return images[:, 0].to(dtype)
-    if round_grey and images.dtype == torch.uint8:
+    if round_gray and images.dtype == torch.uint8:
         red, green, blue = images.int().unbind(1)
         return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).to(dtype)
     red, green, blue = images.to(dtype).unbind(1)
-    r, g, b = GREY_WEIGHTS
+    r, g, b = GRAY_WEIGHTS
     return r * red + g * green + b * blue
 
 
-def windowed(grey: Tensor) -> Tensor:
+def windowed(gray: Tensor) -> Tensor:
     """(g - mean g) h_H h_W for planes (N, H, W)."""
-    height, width = grey.shape[-2:]
-    rows = hann(height, grey.dtype, grey.device)
-    columns = hann(width, grey.dtype, grey.device)
-    mean = grey.double().mean((-2, -1), keepdim=True).to(grey.dtype)
-    return (grey - mean) * rows[:, None] * columns
+    height, width = gray.shape[-2:]
+    rows = hann(height, gray.dtype, gray.device)
+    columns = hann(width, gray.dtype, gray.device)
+    mean = gray.double().mean((-2, -1), keepdim=True).to(gray.dtype)
+    return (gray - mean) * rows[:, None] * columns
 
 
 def half_spectrum(
-    images: Tensor, round_grey: bool, input_gain: float, input_offset: float, hann_window: bool
+    images: Tensor, round_gray: bool, input_gain: float, input_offset: float, hann_window: bool
 ) -> Tensor:
     """(N, C, H, W) to the scaled half spectrum (N, H, W//2+1)."""
     dtype = torch.float64 if images.dtype == torch.float64 else torch.float32
-    grey = grey_planes(images, round_grey, dtype)
-    height, width = grey.shape[-2:]
+    gray = gray_planes(images, round_gray, dtype)
+    height, width = gray.shape[-2:]
     if hann_window:
         # On a side of one or two samples the window, and then the power it passes, can be zero.
         scale = hann_power(height, width) ** -0.5 if hann_power(height, width) > 0 else 0.0
-        return rfft2(windowed(grey * input_gain)) * scale
+        return rfft2(windowed(gray * input_gain)) * scale
     if images.dtype != torch.uint8:
-        spectrum = rfft2(grey * input_gain)
+        spectrum = rfft2(gray * input_gain)
         if input_offset:
             spectrum[:, 0, 0] += input_offset * height * width
         return spectrum
-    mean = grey_planes(images, round_grey, torch.float64).mean((-2, -1))
+    mean = gray_planes(images, round_gray, torch.float64).mean((-2, -1))
     shift = mean.round().to(dtype)[:, None, None]
-    spectrum = rfft2((grey - shift) * input_gain)
+    spectrum = rfft2((gray - shift) * input_gain)
     spectrum[:, 0, 0] = ((mean * input_gain + input_offset) * (height * width)).to(dtype)
     return spectrum
 
@@ -154,7 +154,7 @@ def spectral_means(
     maps: Tensor,
     inverse_counts: Tensor,
     folded: bool,
-    round_grey: bool,
+    round_gray: bool,
     input_gain: float,
     input_offset: float,
     hann: bool,
@@ -167,7 +167,7 @@ def spectral_means(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Un-normalized means of f(F): (N, K), (N, H//2+1), (N, W//2+1) and f at DC, (N,)."""
     width = images.shape[-1]
-    spectrum = half_spectrum(images, round_grey, input_gain, input_offset, hann)
+    spectrum = half_spectrum(images, round_gray, input_gain, input_offset, hann)
     values = value_of(spectrum, value, value_gain, eps)
     none = values.new_empty(values.shape[0], 0)
     return (
@@ -183,7 +183,7 @@ def spectral_means_backward(
     maps: Tensor,
     inverse_counts: Tensor,
     folded: bool,
-    round_grey: bool,
+    round_gray: bool,
     input_gain: float,
     input_offset: float,
     hann: bool,
@@ -199,7 +199,7 @@ def spectral_means_backward(
     if not images.is_floating_point():
         raise TypeError("images must be float32 or float64: integers have no gradient")
     height, width = images.shape[-2:]
-    spectrum = half_spectrum(images, round_grey, input_gain, input_offset, hann)
+    spectrum = half_spectrum(images, round_gray, input_gain, input_offset, hann)
     per_value = torch.zeros_like(spectrum.real)
     if gradient_azimuthal is not None:
         per_value = per_value + azimuthal_spread(
@@ -216,7 +216,7 @@ def spectral_means_backward(
     planes = half_spectrum_adjoint(per_coefficient, height, width, input_gain, hann)[:, None]
     if images.shape[1] == 1:
         return planes
-    return planes * planes.new_tensor(GREY_WEIGHTS)[:, None, None]
+    return planes * planes.new_tensor(GRAY_WEIGHTS)[:, None, None]
 
 
 def rows_spread(gradient: Tensor, height: int, width: int) -> Tensor:
@@ -232,7 +232,7 @@ def rows_spread(gradient: Tensor, height: int, width: int) -> Tensor:
 def half_spectrum_adjoint(
     per_coefficient: Tensor, height: int, width: int, gain: float, hann_window: bool
 ) -> Tensor:
-    """Adjoint of `half_spectrum` of grey planes: (N, H, W//2+1) complex to (N, H, W)."""
+    """Adjoint of `half_spectrum` of gray planes: (N, H, W//2+1) complex to (N, H, W)."""
     if per_coefficient.shape[0] == 0:  # MKL refuses an empty batch
         return per_coefficient.real.new_zeros(0, height, width)
     # The complex-to-real transform counts inner columns twice, so they enter halved.

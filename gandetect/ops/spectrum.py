@@ -50,7 +50,7 @@ def spectral_profile(
 ) -> Tensor | tuple[Tensor, ...]:
     """Profiles of the 2-D power spectrum of each image, fused from pixels to bins.
 
-    With ``g`` the grey plane, ``F[u,v] = sum g[y,x] exp(-2 pi i (u y/H + v x/W))`` (unnormalized),
+    With ``g`` the gray plane, ``F[u,v] = sum g[y,x] exp(-2 pi i (u y/H + v x/W))`` (unnormalized),
     ``P = |F|^2`` and ``f`` the value mode:
 
     - azimuthal: ``A[k] = mean of f over the coefficients of integer radius k``
@@ -61,7 +61,7 @@ def spectral_profile(
     ----------
     images : (N, H, W) or (N, 1 or 3, H, W), uint8 or floating. Three channels are mixed as
         ``.299 R + .587 G + .114 B`` without rounding; `durall` and `power` round uint8 RGB to
-        8-bit grey as decoders do. uint8 counts as 0..255 and is mapped onto the range of the
+        8-bit gray as decoders do. uint8 counts as 0..255 and is mapped onto the range of the
         convention; floating values are taken to be in it (`centered`, `durall` 0..255, `jung`
         0..1, `power` -1..1). float16 and bfloat16 are computed in float32.
     convention : what None below stands for, and the geometry of the bins.
@@ -135,7 +135,7 @@ def spectral_profile(
         plan.maps,
         plan.inverse_counts,
         plan.folded,
-        chosen.round_grey,
+        chosen.round_gray,
         chosen.input_gain if mapped else 1.0,
         chosen.input_offset if mapped else 0.0,
         hann,

@@ -1,4 +1,4 @@
-"""A plain network on pixels and labelled images: where it errs, and what its layers answer to.
+"""A plain network on pixels and labeled images: where it errs, and what its layers answer to.
 
 A list of errors by confidence shows what the network takes for generated. The mean answers to the
 images it is surest of, generated and real, and their difference show which filters tell them apart,

@@ -367,7 +367,7 @@ def _add_profiles(made: Gallery, results: Results, styles: Styles) -> None:
 
 
 _PROFILES = (
-    "Mean power by frequency, over circles, rows and columns of the spectra. Grey: nine of ten "
+    "Mean power by frequency, over circles, rows and columns of the spectra. Gray: nine of ten "
     "photographs. Below, the same less the photographs': the trace of up-sampling is to be looked "
     "for at 1/2 and 1/4 cycle per pixel."
 )

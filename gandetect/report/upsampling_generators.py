@@ -309,7 +309,7 @@ def made_by(results: Results) -> Table:
         "preset": str(results.get("preset") or ""),
         "data": str(data.get("name") or ""),
         "source": str(data.get("source") or ""),
-        "licences": str(data.get("licence") or ""),
+        "licenses": str(data.get("license") or ""),
         "images at hand": count(data.get("number")),
         "digest of the data": str(data.get("sha256") or data.get("digest") or ""),
         "files left out": count(len(part(results, "failed")) or None),

@@ -15,7 +15,7 @@ REGIONS = ("tiles", "center", "frame", "faces")
 MAX_FRAME_SIDE = 4096
 # The spectrum kernel has butterflies for these factors; other lengths cost several times more.
 _FACTORS = (2, 3, 5, 7, 11, 13)
-# Grey levels between black and white of television range, against those of full range.
+# Gray levels between black and white of television range, against those of full range.
 _TELEVISION = 219 / 255
 
 

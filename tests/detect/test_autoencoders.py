@@ -72,7 +72,7 @@ def test_training_brings_the_network_nearer(photograph, picture, losses, monkeyp
     assert distances[1] < 0.7 * distances[0]
 
 
-def test_a_grey_photograph_trains_too(photograph):
+def test_a_gray_photograph_trains_too(photograph):
     network = train_autoencoder([lambda: photograph[0]], TINY, seed=3, steps=1)
     assert network.steps == 1
 

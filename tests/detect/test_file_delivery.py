@@ -100,7 +100,7 @@ def test_a_lossless_file_of_an_untouched_photograph_is_lossless() -> None:
 
 
 def test_sixteen_bits_are_read_on_the_scale_of_eight() -> None:
-    grey = decoded(saved(photograph()[:, :, 1], "JPEG", quality=60))
-    deep = read_luma(saved(grey.astype(np.uint16) * 257, "PNG"))
+    gray = decoded(saved(photograph()[:, :, 1], "JPEG", quality=60))
+    deep = read_luma(saved(gray.astype(np.uint16) * 257, "PNG"))
     assert deep.bit_depth == 16
     assert pixel_delivery(deep.as_uint8_range().numpy()) == "JPEG low"

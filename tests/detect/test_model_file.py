@@ -67,7 +67,7 @@ def test_an_unknown_format_version_is_refused(linear_model, saved):
 
 
 def test_another_luma_is_refused(linear_model, saved, monkeypatch):
-    monkeypatch.setattr(model_module, "LUMA_DEFINITION", "some other grey")
+    monkeypatch.setattr(model_module, "LUMA_DEFINITION", "some other gray")
     with pytest.raises(ValueError, match="luma"):
         Model.load(saved)
 

@@ -47,10 +47,10 @@ def test_the_card_puts_each_count_of_names_under_its_name(model):
         assert dict(zip(names, map(int, counts), strict=True)) == confusion[made.split()[0]]
 
 
-def test_it_names_its_photographs_and_their_licences(model):
+def test_it_names_its_photographs_and_their_licenses(model):
     photographs = model.card["photographs"]
     assert len(photographs) >= 80
-    assert all(entry["licence"] and len(entry["sha256"]) == 64 for entry in photographs)
+    assert all(entry["license"] and len(entry["sha256"]) == 64 for entry in photographs)
 
 
 def test_it_certifies_five_percent_and_says_what_it_cannot(model):

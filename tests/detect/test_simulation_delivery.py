@@ -46,8 +46,8 @@ def drawn(count=300, height=480, width=640):
 
 def test_lossless_is_the_luma_of_the_pixels(picture):
     np.testing.assert_array_equal(deliver(picture, PLAIN).numpy(), np.asarray(picture.convert("L")))
-    grey = picture.convert("L")
-    np.testing.assert_array_equal(deliver(grey, PLAIN).numpy(), np.asarray(grey))
+    gray = picture.convert("L")
+    np.testing.assert_array_equal(deliver(gray, PLAIN).numpy(), np.asarray(gray))
 
 
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
@@ -93,9 +93,9 @@ def test_resizing_comes_before_compression(picture):
 
 
 def test_sharpening_raises_the_high_frequencies_by_what_it_says(picture):
-    grey = picture.convert("L")
+    gray = picture.convert("L")
     plain, sharp = (
-        torch.fft.rfft2(deliver(grey, replace(PLAIN, sharpness=value)).float()).abs()
+        torch.fft.rfft2(deliver(gray, replace(PLAIN, sharpness=value)).float()).abs()
         for value in (0.0, 0.6)
     )
     band = (slice(48, 80), slice(48, None))

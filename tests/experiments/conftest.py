@@ -16,7 +16,7 @@ PHOTOGRAPHS = ("camera", "coins", "brick", "grass", "gravel", "moon", "astronaut
 
 
 def photograph(name: str) -> np.ndarray:
-    """A grey photograph (H, W) float, 0..255."""
+    """A gray photograph (H, W) float, 0..255."""
     picture = getattr(data, name)()
     return color.rgb2gray(picture) * 255 if picture.ndim == 3 else picture.astype(float)
 
@@ -26,10 +26,10 @@ def crops(side: int, per_photograph: int, seed: int) -> list[tuple[str, np.ndarr
     rng = np.random.default_rng(seed)
     found = []
     for name in PHOTOGRAPHS:
-        grey = photograph(name)
+        gray = photograph(name)
         for _ in range(per_photograph):
-            top, left = (int(rng.integers(0, extent - side + 1)) for extent in grey.shape)
-            found.append((name, grey[top : top + side, left : left + side]))
+            top, left = (int(rng.integers(0, extent - side + 1)) for extent in gray.shape)
+            found.append((name, gray[top : top + side, left : left + side]))
     return found
 
 

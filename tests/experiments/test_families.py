@@ -158,12 +158,12 @@ def test_reals_are_as_the_world_has_them():
     pixels = torch.arange(256, dtype=torch.uint8).repeat(3, 1).view(1, 3, 16, 16)
     parts = {"train": Images(pixels, {"name": "ramp"}, sources=["ramp"])}
     assert in_world(parts, World(16, 3))["train"] is parts["train"]
-    grey = in_world(parts, World(16, 1, 16))["train"]
-    assert grey.images.shape == (1, 1, 16, 16)
-    assert grey.images.unique().tolist() == [17 * level for level in range(16)]
-    assert (grey.images.int() - pixels[:, :1].int()).abs().max() <= 9
-    assert grey.sources == ("ramp",)
-    assert World(16, 1, 16).name == "16px-grey-16-levels"
+    gray = in_world(parts, World(16, 1, 16))["train"]
+    assert gray.images.shape == (1, 1, 16, 16)
+    assert gray.images.unique().tolist() == [17 * level for level in range(16)]
+    assert (gray.images.int() - pixels[:, :1].int()).abs().max() <= 9
+    assert gray.sources == ("ramp",)
+    assert World(16, 1, 16).name == "16px-gray-16-levels"
 
 
 @pytest.mark.parametrize(

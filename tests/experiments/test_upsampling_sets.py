@@ -37,7 +37,7 @@ def test_files_of_an_earlier_run_with_more_images_go(tmp_path):
     assert len(list((tmp_path / "sets" / "one" / "test").glob("*"))) == 3
 
 
-def test_grey_images_become_rgb_like_the_others(tmp_path):
+def test_gray_images_become_rgb_like_the_others(tmp_path):
     write_set(tmp_path, "one", {"test": as_bytes(photographs(1, seed=1))[:, :1]})
     with Image.open(tmp_path / "sets" / "one" / "test" / "00000.png") as picture:
         assert picture.mode == "RGB"

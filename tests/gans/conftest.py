@@ -14,7 +14,7 @@ def _seeded():
 
 
 @pytest.fixture(scope="session")
-def labelled_images() -> Images:
+def labeled_images() -> Images:
     """48 images (3, 32, 32) of three classes: smooth noise about a color of the class."""
     rng = torch.Generator().manual_seed(3)
     labels = torch.arange(48) % 3

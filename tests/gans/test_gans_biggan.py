@@ -267,21 +267,21 @@ def test_the_last_up_sampling_may_differ():
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("classes", [0, 3])
-def test_every_weight_moves(classes, precision, labelled_images):
+def test_every_weight_moves(classes, precision, labeled_images):
     config = replace(SMOKE, batch=8, classes=classes)
-    assert moved("biggan", config, labelled_images, precision) == []
+    assert moved("biggan", config, labeled_images, precision) == []
 
 
-def test_resumed_equals_uninterrupted(labelled_images, tmp_path):
-    resumed_is_the_same("biggan", TINY, labelled_images, tmp_path)
+def test_resumed_equals_uninterrupted(labeled_images, tmp_path):
+    resumed_is_the_same("biggan", TINY, labeled_images, tmp_path)
 
 
-def test_smoke_learns(labelled_images):
-    trainer = Trainer("biggan", replace(SMOKE, classes=3), labelled_images)
-    begun = distances(sample(trainer.averaged(), 48), labelled_images.images).frechet
+def test_smoke_learns(labeled_images):
+    trainer = Trainer("biggan", replace(SMOKE, classes=3), labeled_images)
+    begun = distances(sample(trainer.averaged(), 48), labeled_images.images).frechet
     for _ in range(25):
         trainer.iterate()
-    assert distances(sample(trainer.averaged(), 48), labelled_images.images).frechet < begun / 3
+    assert distances(sample(trainer.averaged(), 48), labeled_images.images).frechet < begun / 3
 
 
 @pytest.mark.parametrize(

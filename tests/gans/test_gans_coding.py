@@ -36,7 +36,7 @@ def tiny(name, **changes):
 
 
 def halved(data, size):
-    """The labelled images at `size` pixels."""
+    """The labeled images at `size` pixels."""
     images = torch.nn.functional.interpolate(data.images.float(), size=(size, size), mode="area")
     return type(data)(images.to(torch.uint8), data.card(), data.labels)
 
@@ -47,9 +47,9 @@ def batch_of(data, count=6):
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("up", UP)
-def test_every_up_sampler_trains(name, up, labelled_images):
+def test_every_up_sampler_trains(name, up, labeled_images):
     model = model_class(name)(replace(preset(name, "smoke"), up=up))
-    model.terms(batch_of(labelled_images))["loss"].backward()
+    model.terms(batch_of(labeled_images))["loss"].backward()
     for key, one in model.named_parameters():
         assert one.grad.isfinite().all(), key
         assert one.grad.abs().sum() > 0, key
@@ -76,11 +76,11 @@ def test_models_of_one_seed_share_the_encoder(name):
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_every_weight_moves(name, precision, labelled_images):
+def test_every_weight_moves(name, precision, labeled_images):
     config = replace(
         preset(name, "smoke"), batch=8, **({"prior": "learned"} if name == "cvae" else {})
     )
-    trainer = Trainer(name, config, labelled_images, settings=Settings(precision=precision))
+    trainer = Trainer(name, config, labeled_images, settings=Settings(precision=precision))
     before = {k: v.clone() for k, v in trainer.model.state_dict().items()}
     for _ in range(3):
         terms = trainer.iterate()
@@ -93,8 +93,8 @@ def test_every_weight_moves(name, precision, labelled_images):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_resumed_equals_uninterrupted(name, labelled_images, tmp_path):
-    data = halved(labelled_images, 8)
+def test_resumed_equals_uninterrupted(name, labeled_images, tmp_path):
+    data = halved(labeled_images, 8)
     train(name, tiny(name), data, tmp_path / "whole")
     train(name, replace(tiny(name), steps=2), data, tmp_path / "parts")
     train(name, tiny(name), data, tmp_path / "parts")
@@ -107,9 +107,9 @@ def test_resumed_equals_uninterrupted(name, labelled_images, tmp_path):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_an_image_does_not_depend_on_its_company(name, labelled_images):
+def test_an_image_does_not_depend_on_its_company(name, labeled_images):
     model = model_class(name)(preset(name, "smoke")).eval()
-    batch = batch_of(labelled_images)
+    batch = batch_of(labeled_images)
     labels = {"labels": batch["labels"]} if name == "cvae" else {}
     whole = model.reconstruct(batch["images"], **labels)
     alone = model.reconstruct(batch["images"][:1], **{k: v[:1] for k, v in labels.items()})

@@ -79,9 +79,9 @@ def test_without_labels_classes_take_turns(taught):
     assert torch.equal(taught.draw(latents), wanted)
 
 
-def test_classes_are_learned(labelled_images):
+def test_classes_are_learned(labeled_images):
     """The gains and biases of classes part when the model is trained."""
-    trainer = Trainer("sngan", CONFIG, labelled_images)
+    trainer = Trainer("sngan", CONFIG, labeled_images)
     for _ in range(4):
         trainer.iterate()
     norm = next(m for m in trainer.model.modules() if isinstance(m, ClassBatchNorm2d))
@@ -101,8 +101,8 @@ def test_labels_for_a_model_without_classes_are_refused():
         model.draw(model.latents(2), labels=1)
 
 
-def test_data_without_labels_are_refused(labelled_images):
-    data = Images(labelled_images.images, {})
+def test_data_without_labels_are_refused(labeled_images):
+    data = Images(labeled_images.images, {})
     with pytest.raises(ValueError, match="no labels"):
         Trainer("sngan", CONFIG, data).iterate()
 

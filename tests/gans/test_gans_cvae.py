@@ -83,9 +83,9 @@ def test_unknown_labels_are_refused(model, labels):
         model.draw(model.latents(2), labels=labels)
 
 
-def test_what_lacks_labels_is_refused(model, labelled_images):
+def test_what_lacks_labels_is_refused(model, labeled_images):
     with pytest.raises(ValueError, match="no labels"):
-        Trainer("cvae", SMOKE, Images(labelled_images.images, {})).iterate()
+        Trainer("cvae", SMOKE, Images(labeled_images.images, {})).iterate()
     with pytest.raises(ValueError, match="want the labels"):
         model.reconstruct(torch.zeros(1, 3, 32, 32))
     with pytest.raises(ValueError, match="no labels"):

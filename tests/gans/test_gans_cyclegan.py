@@ -22,7 +22,7 @@ TINY = CycleGANConfig(
 
 
 def shapes(color, seed, count=48, size=16):
-    """Squares of one color on grey, and where they are (count, 1, size, size)."""
+    """Squares of one color on gray, and where they are (count, 1, size, size)."""
     rng = torch.Generator().manual_seed(seed)
     y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
     center = torch.randint(4, size - 4, (count, 2, 1, 1), generator=rng)
@@ -251,9 +251,9 @@ def test_drawing_wants_sources(sources):
         model.draw(model.latents(2), sources=sources)
 
 
-def test_data_without_sources_are_refused(labelled_images):
+def test_data_without_sources_are_refused(labeled_images):
     with pytest.raises(ValueError, match="no sources"):
-        Trainer("cyclegan", SMOKE, labelled_images).iterate()
+        Trainer("cyclegan", SMOKE, labeled_images).iterate()
 
 
 @pytest.mark.parametrize(("norm", "keeps"), [("layer", True), ("instance", False)])

@@ -37,8 +37,8 @@ def test_it_is_made_once_and_equals_what_memory_holds(tmp_path, made):
 def test_another_option_seed_or_picture_makes_another(tmp_path, made):
     photos, cache = photographs(tmp_path / "photos"), tmp_path / "cache"
     folder_images(photos, 16, cache=cache)
-    grey = folder_images(photos, 16, grey=True, cache=cache)
-    assert grey.images.shape == (6, 1, 16, 16)
+    gray = folder_images(photos, 16, gray=True, cache=cache)
+    assert gray.images.shape == (6, 1, 16, 16)
     folder_images(photos, 8, cache=cache)
     first, second = (patches(photos, 16, per_photograph=2, seed=s, cache=cache) for s in (0, 1))
     assert not torch.equal(first.images, second.images)

@@ -18,7 +18,7 @@ def test_a_card_says_what_is_needed(tmp_path):
     assert json.loads(json.dumps(card)) == card
     assert card["name"] == "photos"
     assert card["source"] == "a walk"
-    assert card["licence"] == "not stated"
+    assert card["license"] == "not stated"
     assert (card["number"], card["shape"], card["sources"]) == (6, [3, 16, 16], 3)
     assert (card["cut"], card["seed"]) == ("random squares, mirrored by chance", 4)
     assert card["sha256"] == hashlib.sha256(found.images.numpy().tobytes()).hexdigest()
@@ -26,13 +26,13 @@ def test_a_card_says_what_is_needed(tmp_path):
     assert str(tmp_path) not in json.dumps(card)
 
 
-def test_licences_come_from_the_manifest_unless_told(tmp_path):
+def test_licenses_come_from_the_manifest_unless_told(tmp_path):
     photographs(tmp_path, 3)
-    licences = ("CC0", "MIT", "CC0")
-    rows = [{"file": f"photo{n}.jpg", "licence": one} for n, one in enumerate(licences)]
+    licenses = ("CC0", "MIT", "CC0")
+    rows = [{"file": f"photo{n}.jpg", "license": one} for n, one in enumerate(licenses)]
     (tmp_path / "manifest.json").write_text(json.dumps({"photographs": rows}))
-    assert folder_images(tmp_path, 16).card()["licence"] == "CC0; MIT"
-    assert folder_images(tmp_path, 16, licence="mine").card()["licence"] == "mine"
+    assert folder_images(tmp_path, 16).card()["license"] == "CC0; MIT"
+    assert folder_images(tmp_path, 16, license="mine").card()["license"] == "mine"
 
 
 @pytest.mark.parametrize("text", ["{", "[1, 2]", '{"photographs": 3}', '{"name": "web app"}'])

@@ -37,10 +37,10 @@ def test_sizes(folder):
             digits(folder, size)
 
 
-def test_the_card_names_source_and_licence(folder):
+def test_the_card_names_source_and_license(folder):
     card = digits(folder).card()
     assert "mnist 1.1.0" in card["source"]
-    assert card["licence"].startswith("MIT")
+    assert card["license"].startswith("MIT")
     assert card["classes"] == [str(digit) for digit in range(10)]
 
 

@@ -62,14 +62,14 @@ def test_a_broken_orientation_tag_is_none(tmp_path):
     assert torch.equal(only(tmp_path / "broken"), only(tmp_path / "plain"))
 
 
-def test_grey_palette_and_alpha_become_rgb(tmp_path):
-    grey = smooth(20, 20, seed=2).convert("L")
+def test_gray_palette_and_alpha_become_rgb(tmp_path):
+    gray = smooth(20, 20, seed=2).convert("L")
     kinds = {
-        "L": grey,
-        "P": grey.convert("P"),
-        "LA": grey.convert("LA"),
-        "RGBA": Image.merge("RGBA", [grey] * 3 + [Image.new("L", grey.size, 7)]),
-        "I;16": Image.fromarray(np.array(grey).astype(np.uint16) * 257),
+        "L": gray,
+        "P": gray.convert("P"),
+        "LA": gray.convert("LA"),
+        "RGBA": Image.merge("RGBA", [gray] * 3 + [Image.new("L", gray.size, 7)]),
+        "I;16": Image.fromarray(np.array(gray).astype(np.uint16) * 257),
     }
     images = []
     for name, picture in kinds.items():
@@ -82,9 +82,9 @@ def test_grey_palette_and_alpha_become_rgb(tmp_path):
         assert torch.equal(image, images[0])
 
 
-def test_grey_is_one_channel_of_brightness(tmp_path):
+def test_gray_is_one_channel_of_brightness(tmp_path):
     Image.new("RGB", (20, 20), (200, 100, 50)).save(tmp_path / "a.png")
-    image = only(tmp_path, grey=True)
+    image = only(tmp_path, gray=True)
     assert image.shape == (1, 16, 16)
     assert image.unique().tolist() == [round(0.299 * 200 + 0.587 * 100 + 0.114 * 50)]
 

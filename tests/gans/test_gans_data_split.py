@@ -47,7 +47,7 @@ def test_the_seed_decides():
 def test_photographs_of_a_group_stay_together(tmp_path):
     photographs(tmp_path, 8)
     rows = [
-        {"file": f"photo{number}.jpg", "group": f"series{number // 2}", "licence": "CC0"}
+        {"file": f"photo{number}.jpg", "group": f"series{number // 2}", "license": "CC0"}
         for number in range(8)
     ]
     (tmp_path / "manifest.json").write_text(json.dumps({"photographs": rows}))

@@ -176,7 +176,7 @@ def test_learned_something():
     assert found.to_dict()["baselines"].keys() == {"noise", "blurred_mean", "real"}
 
 
-def test_grey_images_of_an_odd_size():
+def test_gray_images_of_an_odd_size():
     a, b = (pictures(40, seed, channels=1, side=28) for seed in (1, 2))
     assert distances(a, b).frechet > 0
     assert features(a).shape == (40, 2 * 32 + 16)

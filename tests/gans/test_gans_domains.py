@@ -11,7 +11,7 @@ def numbered(count, name, **shape):
     """Images that are their numbers."""
     side = shape.get("side", 4)
     images = torch.arange(count, dtype=torch.uint8)[:, None, None, None]
-    return Images(images.expand(-1, 3, side, side).contiguous(), {"name": name, "licence": "CC0"})
+    return Images(images.expand(-1, 3, side, side).contiguous(), {"name": name, "license": "CC0"})
 
 
 def numbers(batch):
@@ -48,7 +48,7 @@ def test_the_card_tells_of_both():
     sets = numbered(9, "photographs"), numbered(3, "drawings")
     card = Domains(*sets).card()
     assert card["name"] == "drawings to photographs"
-    assert card["licence"] == "CC0"
+    assert card["license"] == "CC0"
     assert (card["kind"], card["number"], card["shape"]) == ("unpaired", 9, [3, 4, 4])
     assert [card[key]["number"] for key in ("images", "sources")] == [9, 3]
     assert Domains(*sets[::-1]).card()["sha256"] != card["sha256"]

@@ -23,9 +23,9 @@ TINY = GauGANConfig(
 
 
 @pytest.fixture(scope="module")
-def painted(labelled_images):
+def painted(labeled_images):
     """The images of three colors with maps of four labels."""
-    return segmented(labelled_images, 4)
+    return segmented(labeled_images, 4)
 
 
 @pytest.fixture
@@ -216,9 +216,9 @@ def test_drawing_wants_maps(maps):
         model.draw(model.latents(2), maps=maps)
 
 
-def test_data_without_maps_are_refused(labelled_images):
+def test_data_without_maps_are_refused(labeled_images):
     with pytest.raises(ValueError, match="maps"):
-        Trainer("gaugan", SMOKE, labelled_images).iterate()
+        Trainer("gaugan", SMOKE, labeled_images).iterate()
 
 
 @pytest.mark.parametrize(

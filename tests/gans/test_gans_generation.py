@@ -184,7 +184,7 @@ def test_plain_files_say_nothing(kind, run, tmp_path):
         assert b"dcgan" not in data
 
 
-def test_grey_models_give_grey_files(tmp_path):
+def test_gray_models_give_gray_files(tmp_path):
     run = tiny_run(tmp_path / "run", channels=1)
     generate(run, tmp_path / "samples", 1)
     with Image.open(tmp_path / "samples" / "seed0-00000000.png") as picture:

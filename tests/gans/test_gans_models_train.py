@@ -12,9 +12,9 @@ MODELS = ("gan", "dcgan", "lsgan", "wgan-gp", "dragan", "sngan")
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_every_weight_moves(name, precision, labelled_images):
+def test_every_weight_moves(name, precision, labeled_images):
     config = replace(preset(name, "smoke"), batch=8)
-    trainer = Trainer(name, config, labelled_images, settings=Settings(precision=precision))
+    trainer = Trainer(name, config, labeled_images, settings=Settings(precision=precision))
     before = {k: v.detach().clone() for k, v in trainer.model.named_parameters()}
     for _ in range(3):
         terms = trainer.iterate()

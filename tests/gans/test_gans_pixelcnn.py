@@ -99,11 +99,11 @@ def test_masks_keep_colors_in_order():
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("channels", COLORS)
-def test_zero_logits_cost_the_bits_of_the_levels(name, channels, labelled_images):
+def test_zero_logits_cost_the_bits_of_the_levels(name, channels, labeled_images):
     model = small(name, channels, levels=5, size=32)
     for one in model.network.head.last.parameters():
         one.data.zero_()
-    images = as_input(labelled_images.images)[:3, :channels]
+    images = as_input(labeled_images.images)[:3, :channels]
     bits = model.terms({"images": images})["loss"].detach()
     assert float(bits) == pytest.approx(math.log2(5), rel=1e-6)
 

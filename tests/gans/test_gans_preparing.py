@@ -8,7 +8,7 @@ from making_pictures import photographs
 
 from gandetect.gans import Images, model_class, preset
 from gandetect.gans.asking import asked
-from gandetect.gans.preparing import asked_of, grey, is_grey, prepared
+from gandetect.gans.preparing import asked_of, gray, is_gray, prepared
 
 SIZE = 32
 
@@ -39,28 +39,28 @@ def test_domains_share_no_photograph(images):
     color, other = (set(one.sources) for one in (found.images, found.sources))
     assert color | other == set(images.sources)
     assert not color & other
-    assert is_grey(found.card())
+    assert is_gray(found.card())
     assert json.loads(json.dumps(found.card())) == found.card()
 
 
-def test_pairs_are_the_images_and_their_grey_versions(images):
+def test_pairs_are_the_images_and_their_gray_versions(images):
     batch = of("unet", images).batch(8)
-    assert torch.equal(grey(Images(batch["images"], {})).images, batch["sources"])
+    assert torch.equal(gray(Images(batch["images"], {})).images, batch["sources"])
 
 
-def test_grey_is_the_luma_of_the_image():
+def test_gray_is_the_luma_of_the_image():
     pixels = torch.tensor([255, 0, 0, 0, 255, 0, 0, 0, 255], dtype=torch.uint8)
-    found = grey(Images(pixels.view(3, 3, 1, 1), {})).images
+    found = gray(Images(pixels.view(3, 3, 1, 1), {})).images
     assert found[:, :, 0, 0].tolist() == [[76] * 3, [150] * 3, [29] * 3]
     with pytest.raises(ValueError, match="no colors"):
-        grey(Images(pixels.view(9, 1, 1, 1), {}))
+        gray(Images(pixels.view(9, 1, 1, 1), {}))
 
 
 def test_own_sources_are_taken_and_refused_where_none_are_wanted(images):
     other = Images(255 - images.images, {"name": "negative"})
     found = of("cyclegan", images, sources=other)
     assert found.sources is other
-    assert not is_grey(found.card())
+    assert not is_gray(found.card())
     with pytest.raises(ValueError, match="no sources are wanted"):
         of("dcgan", images, sources=other)
 
@@ -95,7 +95,7 @@ def test_folders_are_what_draw_takes(images, folder):
         assert len(conditions[given]) == 3
         drawn = model.draw(model.latents(3), **conditions)
         assert drawn.shape == (3, 3, SIZE, SIZE)
-    # The card says that the sources were made grey.
+    # The card says that the sources were made gray.
     unet = model_class("unet")(preset("unet", "smoke"))
     sources = asked(unet, of("unet", images).card(), sources=[folder])["sources"]
     assert torch.equal(sources[:, 0], sources[:, 2])

@@ -155,10 +155,10 @@ def coarse_spread(images):
     return F.avg_pool2d(images.float() / 255, 8).std(dim=0)
 
 
-def test_smoke_learns_how_much_images_differ(labelled_images):
+def test_smoke_learns_how_much_images_differ(labeled_images):
     """From 4x4 on: copies of one image and images of noise are both far from it."""
-    trainer = Trainer("progan", replace(SMOKE, grow_every=30), labelled_images)
-    wanted, found = coarse_spread(labelled_images.images), []
+    trainer = Trainer("progan", replace(SMOKE, grow_every=30), labeled_images)
+    wanted, found = coarse_spread(labeled_images.images), []
     for count in (1, 59):
         for _ in range(count):
             trainer.iterate()

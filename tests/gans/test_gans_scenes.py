@@ -51,7 +51,7 @@ def test_scenes_are_drawn_on_backgrounds_and_have_their_sources():
     plain = torch.tensor([10, 20], dtype=torch.uint8)[:, None, None, None]
     backgrounds = Images(
         plain.expand(-1, 3, 32, 32).contiguous(),
-        {"name": "plain", "licence": "CC0"},
+        {"name": "plain", "license": "CC0"},
         sources=["ten", "twenty"],
     )
     before = backgrounds.images.clone()
@@ -61,7 +61,7 @@ def test_scenes_are_drawn_on_backgrounds_and_have_their_sources():
         assert corner == {"ten": 10, "twenty": 20}[source]
     assert set(data.sources) == {"ten", "twenty"}
     assert torch.equal(backgrounds.images, before)
-    assert data.card()["licence"] == "Apache-2.0; on CC0"
+    assert data.card()["license"] == "Apache-2.0; on CC0"
 
 
 def test_batches_carry_counts():

@@ -136,14 +136,14 @@ def test_resumed_equals_uninterrupted():
         assert torch.equal(tensor, found.tensors[name]), name
 
 
-def test_smoke_learns(labelled_images):
-    trainer = Trainer("stylegan", SMOKE, labelled_images)
+def test_smoke_learns(labeled_images):
+    trainer = Trainer("stylegan", SMOKE, labeled_images)
     trainer.iterate()
-    begun = distances(sample(trainer.averaged(), 48), labelled_images.images).frechet
+    begun = distances(sample(trainer.averaged(), 48), labeled_images.images).frechet
     for _ in range(59):
         trainer.iterate()
     found = sample(trainer.averaged(), 48)
-    assert distances(found, labelled_images.images).frechet < 0.75 * begun
+    assert distances(found, labeled_images.images).frechet < 0.75 * begun
 
 
 @pytest.mark.parametrize(

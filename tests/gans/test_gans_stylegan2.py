@@ -245,13 +245,13 @@ def test_resumed_equals_uninterrupted():
         assert torch.equal(tensor, found.tensors[name]), name
 
 
-def test_smoke_learns(labelled_images):
-    trainer = Trainer("stylegan2", SMOKE, labelled_images)
+def test_smoke_learns(labeled_images):
+    trainer = Trainer("stylegan2", SMOKE, labeled_images)
     trainer.iterate()
-    begun = distances(sample(trainer.averaged(), 48), labelled_images.images).frechet
+    begun = distances(sample(trainer.averaged(), 48), labeled_images.images).frechet
     for _ in range(39):
         trainer.iterate()
-    assert distances(sample(trainer.averaged(), 48), labelled_images.images).frechet < begun / 2
+    assert distances(sample(trainer.averaged(), 48), labeled_images.images).frechet < begun / 2
 
 
 @pytest.mark.parametrize(

@@ -135,9 +135,9 @@ def test_classes_are_learned(tmp_path):
     assert card["data"]["classes"] == ["ants", "bees"]
 
 
-def test_grey_and_digits_have_one_channel(photos, tmp_path):
-    assert train(photos, tmp_path / "grey", "--grey").exit_code == 0
-    assert load_model(tmp_path / "grey").config.channels == 1
+def test_gray_and_digits_have_one_channel(photos, tmp_path):
+    assert train(photos, tmp_path / "gray", "--gray").exit_code == 0
+    assert load_model(tmp_path / "gray").config.channels == 1
     digits = tmp_path / "digits"
     digits.mkdir()
     for name in range(10):

@@ -24,11 +24,9 @@ def transposed(inputs, outputs):
 
 
 @pytest.fixture(scope="module")
-def pairs(labelled_images):
+def pairs(labeled_images):
     """From negatives with red and blue exchanged to the images."""
-    return Pairs(
-        labelled_images, Images(255 - labelled_images.images.flip(1), {"name": "negative"})
-    )
+    return Pairs(labeled_images, Images(255 - labeled_images.images.flip(1), {"name": "negative"}))
 
 
 @pytest.fixture
@@ -206,9 +204,9 @@ def test_drawing_wants_sources():
         model.draw(model.latents(2), labels=1)
 
 
-def test_data_without_sources_are_refused(labelled_images):
+def test_data_without_sources_are_refused(labeled_images):
     with pytest.raises(ValueError, match="no sources"):
-        Trainer("unet", SMOKE, labelled_images).iterate()
+        Trainer("unet", SMOKE, labeled_images).iterate()
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_bytes_make_no_float_copy_of_the_batch(gpu):
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
     ops.spectral_profile(images)
-    # One float32 grey copy of the batch alone would be 64 MiB, one of all channels 192 MiB.
+    # One float32 gray copy of the batch alone would be 64 MiB, one of all channels 192 MiB.
     assert torch.cuda.max_memory_allocated() - before < 4 * images.numel()
 
 

@@ -27,7 +27,7 @@ struct Case {
   Type type;
   int64_t images, channels;
   int64_t stride_n, stride_c, stride_y, stride_x, lead;
-  bool round_grey, hann;
+  bool round_gray, hann;
   double gain, offset, value_gain, eps;
   Value value;
   bool azimuthal, rows, columns;
@@ -131,7 +131,7 @@ bool random_case(Random& random, Case& c) {
   c.channels = random.one_in(2) ? 1 : 3;
   random_strides(random, c);
   c.lead = random.below(4) * size_of(c.type);
-  c.round_grey = c.type == Type::kByte && random.one_in(2);
+  c.round_gray = c.type == Type::kByte && random.one_in(2);
   c.hann = random.one_in(3);
   c.gain = random.one_in(2) ? 1.0 : 1 / 127.5;
   c.offset = random.one_in(2) ? 0.0 : -1.0;
@@ -163,7 +163,7 @@ std::vector<double> pixels_of(const Case& c, const char* images, int64_t n) {
 
 Question question(const Case& c, const std::vector<double>& pixels) {
   return {c.geometry,   pixels, c.channels, c.type == Type::kByte,
-          c.round_grey, c.hann, c.gain,     c.offset,
+          c.round_gray, c.hann, c.gain,     c.offset,
           c.value_gain, c.eps,  c.value,    c.precision()};
 }
 
@@ -209,7 +209,7 @@ class Call {
       outputs_[k] = std::make_unique<Block>(count * size_of(output_type(c.type)));
     }
     job_ = {images,       c.stride_n,   c.stride_c,     c.stride_y, c.stride_x,   c.channels,
-            bins_.bins,   c.round_grey, c.hann,         c.gain,     c.offset,     c.value,
+            bins_.bins,   c.round_gray, c.hann,         c.gain,     c.offset,     c.value,
             c.value_gain, c.eps,        at(kAzimuthal), at(kRows),  at(kColumns), at(kAtDc)};
   }
 

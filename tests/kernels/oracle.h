@@ -15,14 +15,14 @@ using gandetect::spectrum::Value;
 using Complex = std::complex<double>;
 
 constexpr long double kPi = 3.14159265358979323846264338327950288L;
-constexpr double kGrey[] = {0.299, 0.587, 0.114};
+constexpr double kGray[] = {0.299, 0.587, 0.114};
 
 // One image and what is asked about it; pixels (channels, H, W) as doubles.
 struct Question {
   const Geometry& geometry;
   const std::vector<double>& pixels;
   int64_t channels;
-  bool bytes, round_grey, hann;
+  bool bytes, round_gray, hann;
   double gain, offset, value_gain, eps;
   Value value;
   double precision;
@@ -112,9 +112,9 @@ class Oracle {
         g_(question.geometry),
         pixels_(static_cast<double>(g_.height) * static_cast<double>(g_.width)) {
     if (q_.hann) make_window();
-    const std::vector<double> grey = grey_plane();
-    measure(grey);
-    spectrum_ = transform(grey);
+    const std::vector<double> gray = gray_plane();
+    measure(gray);
+    spectrum_ = transform(gray);
   }
 
   Answers means() const {
@@ -152,7 +152,7 @@ class Oracle {
       }
     }
     const double error = off + 8 * q_.precision * std::sqrt(size * std::log2(pixels_ + 2));
-    return grey_to_channels(inverse(weighted), error);
+    return gray_to_channels(inverse(weighted), error);
   }
 
  private:
@@ -176,44 +176,44 @@ class Oracle {
     }
   }
 
-  std::vector<double> grey_plane() const {
+  std::vector<double> gray_plane() const {
     const int64_t plane = g_.height * g_.width;
-    std::vector<double> grey(plane);
+    std::vector<double> gray(plane);
     for (int64_t i = 0; i < plane; ++i) {
       const double* p = q_.pixels.data() + i;
       if (q_.channels == 1) {
-        grey[i] = p[0];
-      } else if (q_.round_grey) {
-        grey[i] = static_cast<double>((19595 * int64_t(p[0]) + 38470 * int64_t(p[plane]) +
+        gray[i] = p[0];
+      } else if (q_.round_gray) {
+        gray[i] = static_cast<double>((19595 * int64_t(p[0]) + 38470 * int64_t(p[plane]) +
                                        7471 * int64_t(p[2 * plane]) + 32768) >>
                                       16);
       } else {
-        grey[i] = kGrey[0] * p[0] + kGrey[1] * p[plane] + kGrey[2] * p[2 * plane];
+        gray[i] = kGray[0] * p[0] + kGray[1] * p[plane] + kGray[2] * p[2 * plane];
       }
-      grey[i] *= q_.gain;
+      gray[i] *= q_.gain;
     }
-    return grey;
+    return gray;
   }
 
   // Bytes enter a transform less about their mean, floating levels as they are.
-  void measure(const std::vector<double>& grey) {
+  void measure(const std::vector<double>& gray) {
     long double total = 0;
     double squares = 0;
-    for (const double level : grey) total += level;
+    for (const double level : gray) total += level;
     mean_ = static_cast<double>(total) / pixels_;
-    for (const double level : grey) squares += (level - mean_) * (level - mean_);
+    for (const double level : gray) squares += (level - mean_) * (level - mean_);
     level_ = q_.bytes ? 64 * q_.gain : std::abs(mean_);
     norm_ = std::sqrt(squares) + level_ * std::sqrt(pixels_);
   }
 
-  std::vector<Complex> transform(std::vector<double> grey) const {
+  std::vector<Complex> transform(std::vector<double> gray) const {
     for (int64_t i = 0; i < g_.height * g_.width; ++i) {
-      grey[i] = (grey[i] - mean_) * (q_.hann ? window_[i] : 1);
+      gray[i] = (gray[i] - mean_) * (q_.hann ? window_[i] : 1);
     }
     const std::vector<Complex> along_x = circle(g_.width), along_y = circle(g_.height);
     std::vector<Complex> rows(g_.height * g_.columns), result(g_.height * g_.columns);
     for (int64_t y = 0; y < g_.height; ++y) {
-      transform_row(grey.data() + y * g_.width, plain(along_x), g_.width, g_.columns,
+      transform_row(gray.data() + y * g_.width, plain(along_x), g_.width, g_.columns,
                     plain(rows) + 2 * y * g_.columns);
     }
     transform_columns(plain(rows), plain(along_y), g_.height, g_.columns, -1, plain(result));
@@ -233,7 +233,7 @@ class Oracle {
     return plane;
   }
 
-  Estimate grey_to_channels(std::vector<double> plane, double error) const {
+  Estimate gray_to_channels(std::vector<double> plane, double error) const {
     double mean = 0, largest = 0;
     for (int64_t i = 0; i < g_.height * g_.width; ++i) {
       plane[i] *= q_.gain * (q_.hann ? window_[i] : 1);
@@ -243,7 +243,7 @@ class Oracle {
     const double window = q_.hann ? 1 + *std::max_element(window_.begin(), window_.end()) : 1;
     Estimate result;
     for (int64_t c = 0; c < q_.channels; ++c) {
-      const double weight = q_.channels == 1 ? 1 : kGrey[c];
+      const double weight = q_.channels == 1 ? 1 : kGray[c];
       for (const double level : plane) {
         result.wanted.push_back((q_.hann ? level - mean : level) * weight);
         result.allowed.push_back((error * q_.gain * window + 4 * q_.precision * largest) * weight);

@@ -42,7 +42,7 @@ def decoded(data: bytes) -> torch.Tensor | str:
         return error.reason
 
 
-def rounded_grey(rgb: np.ndarray) -> np.ndarray:
+def rounded_gray(rgb: np.ndarray) -> np.ndarray:
     weights = np.array([19595, 38470, 7471])
     return ((rgb.astype(np.int64) @ weights + 32768) >> 16).astype(np.uint8)
 
@@ -61,7 +61,7 @@ def test_jpeg_luma_is_the_y_plane_of_libjpeg(
     np.testing.assert_array_equal(luma.pixels.numpy(), np.asarray(image))
 
 
-def test_grey_jpeg_is_taken_as_it_is() -> None:
+def test_gray_jpeg_is_taken_as_it_is() -> None:
     data = image_bytes(noise(40, 50)[:, :, 0], "JPEG")
     np.testing.assert_array_equal(
         read_luma(data).pixels.numpy(), np.asarray(Image.open(io.BytesIO(data)))
@@ -69,10 +69,10 @@ def test_grey_jpeg_is_taken_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
-def test_color_images_become_grey_by_the_stated_formula(kind: str) -> None:
+def test_color_images_become_gray_by_the_stated_formula(kind: str) -> None:
     rgb = noise(37, 53)
     luma = read_luma(image_bytes(rgb, kind))
-    np.testing.assert_array_equal(luma.pixels.numpy(), rounded_grey(rgb))
+    np.testing.assert_array_equal(luma.pixels.numpy(), rounded_gray(rgb))
     assert luma.as_uint8_range() is luma.pixels
 
 
@@ -112,16 +112,16 @@ def test_alpha_is_dropped_and_not_blended() -> None:
     rgb = noise(30, 40)
     alpha = np.random.default_rng(0).integers(0, 256, (30, 40, 1), dtype=np.uint8)
     with_alpha = read_luma(image_bytes(np.concatenate([rgb, alpha], axis=2), "PNG"))
-    np.testing.assert_array_equal(with_alpha.pixels.numpy(), rounded_grey(rgb))
-    grey = read_luma(image_bytes(rgb[:, :, :2], "PNG"))
-    np.testing.assert_array_equal(grey.pixels.numpy(), rgb[:, :, 0])
+    np.testing.assert_array_equal(with_alpha.pixels.numpy(), rounded_gray(rgb))
+    gray = read_luma(image_bytes(rgb[:, :, :2], "PNG"))
+    np.testing.assert_array_equal(gray.pixels.numpy(), rgb[:, :, 0])
 
 
 def test_palettes_are_resolved() -> None:
     image = Image.fromarray(noise(30, 40)).quantize(16)
     buffer = io.BytesIO()
     image.save(buffer, "PNG", transparency=0)
-    expected = rounded_grey(np.asarray(image.convert("RGB")))
+    expected = rounded_gray(np.asarray(image.convert("RGB")))
     np.testing.assert_array_equal(read_luma(buffer.getvalue()).pixels.numpy(), expected)
 
 
@@ -153,7 +153,7 @@ def test_of_an_animation_the_first_picture_is_read(kind: str) -> None:
     luma = read_luma(buffer.getvalue())
     assert luma.n_frames == 3
     first = Image.open(io.BytesIO(buffer.getvalue())).convert("RGB")
-    np.testing.assert_array_equal(luma.pixels.numpy(), rounded_grey(np.asarray(first)))
+    np.testing.assert_array_equal(luma.pixels.numpy(), rounded_gray(np.asarray(first)))
 
 
 def test_a_path_and_its_bytes_are_the_same(tmp_path: Path) -> None:

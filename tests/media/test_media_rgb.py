@@ -46,10 +46,10 @@ def test_other_modes_become_color_without_blending(mode: str) -> None:
     np.testing.assert_array_equal(read_rgb(data).numpy(), by_pillow(data))
 
 
-def test_grey_jpeg_is_repeated() -> None:
+def test_gray_jpeg_is_repeated() -> None:
     data = image_bytes(noise(20, 30)[:, :, 0], "JPEG")
-    grey = read_luma(data).pixels
-    assert torch.equal(read_rgb(data), grey.expand(3, -1, -1))
+    gray = read_luma(data).pixels
+    assert torch.equal(read_rgb(data), gray.expand(3, -1, -1))
 
 
 def test_sixteen_bits_are_read_by_their_upper_eight() -> None:

@@ -75,13 +75,13 @@ def test_full_range_is_believed_where_stated(tmp_path: Path) -> None:
     np.testing.assert_array_equal(frame.luma.as_uint8_range().numpy(), picture[:64])
 
 
-def test_scaled_luma_agrees_with_swscale_grey_to_its_rounding(tmp_path: Path) -> None:
+def test_scaled_luma_agrees_with_swscale_gray_to_its_rounding(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "a.mp4", 2)
     _, frames = read(clip)
     with av.open(str(clip)) as container:
-        grey = next(container.decode(video=0)).to_ndarray(format="gray")
+        gray = next(container.decode(video=0)).to_ndarray(format="gray")
     scaled = frames[0].luma.as_uint8_range().clamp(0, 255).numpy()
-    assert np.abs(scaled - grey).max() <= 1.0
+    assert np.abs(scaled - gray).max() <= 1.0
 
 
 @pytest.mark.parametrize(
@@ -108,13 +108,13 @@ def test_packed_samples_are_taken_apart_unchanged(tmp_path: Path) -> None:
     np.testing.assert_array_equal(frame.luma.pixels.numpy(), packed[:, :, 0])
 
 
-def test_grey_video_is_full_range(tmp_path: Path) -> None:
-    grey = noise(48, 64)[:, :, 0].copy()
+def test_gray_video_is_full_range(tmp_path: Path) -> None:
+    gray = noise(48, 64)[:, :, 0].copy()
     clip = write_video(
-        tmp_path / "a.mkv", [grey], source_format="gray", pix_fmt="gray", codec="ffv1"
+        tmp_path / "a.mkv", [gray], source_format="gray", pix_fmt="gray", codec="ffv1"
     )
     _, (frame,) = read(clip)
-    np.testing.assert_array_equal(frame.luma.as_uint8_range().numpy(), grey)
+    np.testing.assert_array_equal(frame.luma.as_uint8_range().numpy(), gray)
 
 
 def test_luma_outlives_the_reader(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from gandetect.nn import SpectralDiscriminator, SpectralLoss
         (lambda: SpectralLoss("bce"), "log, durall"),
         (lambda: SpectralLoss(projections=("radial",)), "azimuthal, rows, columns"),
         (lambda: SpectralLoss(projections=()), "projections is empty"),
-        (lambda: SpectralLoss(channels="rgb"), "grey, each"),
+        (lambda: SpectralLoss(channels="rgb"), "gray, each"),
         (lambda: SpectralLoss(convention="frank"), "centered, durall"),
         (lambda: SpectralLoss(floor=0.0), "floor=0.0 given; want a power above 0"),
         (lambda: SpectralDiscriminator(64, "deep"), "nonlinear, linear"),

@@ -55,9 +55,9 @@ def test_projections_are_averaged():
     assert len(set(alone)) == 3
 
 
-def test_channels_by_themselves_see_what_grey_does_not():
+def test_channels_by_themselves_see_what_gray_does_not():
     plain = fields(6, seed=1).expand(-1, 3, -1, -1)
-    # Opposite noise in two channels, which cancels in grey.
+    # Opposite noise in two channels, which cancels in gray.
     noise = 0.1 * fields(6, seed=2, falloff=0)
     hidden = plain + torch.cat([noise / 0.299, -noise / 0.587, torch.zeros_like(noise)], dim=1)
     assert float(gnn.SpectralLoss()(hidden, plain)) < 1e-12
@@ -139,8 +139,8 @@ def test_spectral_l1_is_the_sum_over_radii():
     a, b = fields(5, 3, seed=1), fields(7, 3, seed=2, falloff=0.5)
 
     def mean_profile(images):
-        grey = images[:, 0] * 0.299 + images[:, 1] * 0.587 + images[:, 2] * 0.114
-        plane, radius = power(grey)
+        gray = images[:, 0] * 0.299 + images[:, 1] * 0.587 + images[:, 2] * 0.114
+        plane, radius = power(gray)
         # jung counts the half plane of the non-negative columns, each coefficient once.
         logs, half = 20 * torch.log(plane + 1e-8), radius[:, : SIDE // 2 + 1]
         rings = [

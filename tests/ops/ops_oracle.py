@@ -103,9 +103,9 @@ def oracle_arguments(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     images = arguments[0]
     if images.dtype != torch.uint8:
         return in_float64(arguments)
-    _, maps, inverse_counts, folded, round_grey, gain, offset, *rest = arguments
-    grey = reference.grey_planes(images, round_grey, torch.float64)[:, None] * gain + offset
-    return grey, maps, inverse_counts, folded, False, 1.0, 0.0, *rest
+    _, maps, inverse_counts, folded, round_gray, gain, offset, *rest = arguments
+    gray = reference.gray_planes(images, round_gray, torch.float64)[:, None] * gain + offset
+    return gray, maps, inverse_counts, folded, False, 1.0, 0.0, *rest
 
 
 def relaid(images: Tensor, random: np.random.Generator) -> Tensor:

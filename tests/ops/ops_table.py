@@ -69,7 +69,7 @@ def means_arguments(
         maps,
         inverse_counts,
         folded,
-        chosen.round_grey,
+        chosen.round_gray,
         chosen.input_gain if mapped else 1.0,
         chosen.input_offset if mapped else 0.0,
         hann,

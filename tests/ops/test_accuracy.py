@@ -90,7 +90,7 @@ def projected(values: np.ndarray, width: int) -> tuple[np.ndarray, ...]:
     return np.stack(rings), (rows[:, u] + rows[:, (height - u) % height]) / 2, values.mean(-2)
 
 
-def grey_of(images: torch.Tensor) -> np.ndarray:
+def gray_of(images: torch.Tensor) -> np.ndarray:
     r, g, b = images.double().unbind(1)
     return (0.299 * r + 0.587 * g + 0.114 * b).numpy()
 
@@ -98,9 +98,9 @@ def grey_of(images: torch.Tensor) -> np.ndarray:
 @functools.cache
 def example(make, size: tuple[int, int]) -> tuple[torch.Tensor, Reference]:
     images = make(*size)
-    grey = grey_of(images)
-    mean = grey.mean((-2, -1))
-    spectrum = np.fft.rfft2(grey - mean[:, None, None])
+    gray = gray_of(images)
+    mean = gray.mean((-2, -1))
+    spectrum = np.fft.rfft2(gray - mean[:, None, None])
     spectrum[:, 0, 0] = mean * size[0] * size[1]
     power = spectrum.real**2 + spectrum.imag**2
     log = 10 * np.log(power + 1e-16)
@@ -154,7 +154,7 @@ def test_log(make, size):
 @natural_and_noise
 @everywhere
 def test_floating_images(make, size):
-    """Pixels that are not integers round as they become grey; the worst is one ring of 225x105."""
+    """Pixels that are not integers round as they become gray; the worst is one ring of 225x105."""
     images, wanted = example(make, size)
     error = errors(ops.spectral_profile(images.float()), wanted.power[0])
     assert np.median(error) <= 2.5 * MEDIAN
@@ -165,9 +165,9 @@ def test_floating_images(make, size):
 @everywhere
 def test_double(make, size):
     images, wanted = example(make, size)
-    grey = torch.from_numpy(grey_of(images))
+    gray = torch.from_numpy(gray_of(images))
     for value, expected in (("power", wanted.power), ("log", wanted.log)):
-        profiles = ops.spectral_profile(grey, value=value, projections=PROJECTIONS)
+        profiles = ops.spectral_profile(gray, value=value, projections=PROJECTIONS)
         for error in map(errors, profiles, expected):
             assert error.max() <= 1e-10
 

@@ -10,21 +10,21 @@ from scipy.interpolate import CubicSpline
 from gandetect import ops
 
 
-def durall_by_hand(grey: np.ndarray) -> np.ndarray:
+def durall_by_hand(gray: np.ndarray) -> np.ndarray:
     """20 ln|F + 1e-8|, shifted, averaged over floor(distance to the middle), ends dropped."""
-    spectrum = 20 * np.log(np.abs(np.fft.fftshift(np.fft.fft2(grey)) + 1e-8))
-    y, x = np.indices(grey.shape)
-    center = (np.array(grey.shape) - 1) / 2
+    spectrum = 20 * np.log(np.abs(np.fft.fftshift(np.fft.fft2(gray)) + 1e-8))
+    y, x = np.indices(gray.shape)
+    center = (np.array(gray.shape) - 1) / 2
     radius = np.hypot(y - center[0], x - center[1]).astype(int)
     sums = np.bincount(radius.ravel(), spectrum.ravel())
     return (sums / np.bincount(radius.ravel()))[1:-1]
 
 
-def jung_by_hand(grey: np.ndarray) -> np.ndarray:
+def jung_by_hand(gray: np.ndarray) -> np.ndarray:
     """20 ln(P + 1e-8) over the half plane, each coordinate once, min-max."""
-    spectrum = np.fft.rfft2(grey)
+    spectrum = np.fft.rfft2(gray)
     values = 20 * np.log(np.abs(spectrum) ** 2 + 1e-8)
-    height, width = grey.shape
+    height, width = gray.shape
     ky = np.fft.fftfreq(height, 1 / height).round().astype(int)
     kx = np.arange(width // 2 + 1)
     radius = np.sqrt(ky[:, None] ** 2 + kx**2).astype(int)
@@ -35,12 +35,12 @@ def jung_by_hand(grey: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 33), (48, 30), (31, 44), (128, 128)])
 def test_profiles(size):
-    grey = np.random.default_rng(1).integers(0, 256, size).astype(float)
-    images = torch.from_numpy(grey)[None]
+    gray = np.random.default_rng(1).integers(0, 256, size).astype(float)
+    images = torch.from_numpy(gray)[None]
     durall = ops.spectral_profile(images, "durall")[0].numpy()
-    np.testing.assert_allclose(durall, durall_by_hand(grey), rtol=1e-10)
+    np.testing.assert_allclose(durall, durall_by_hand(gray), rtol=1e-10)
     jung = ops.spectral_profile(images / 255, "jung")[0].numpy()
-    np.testing.assert_allclose(jung, jung_by_hand(grey / 255), atol=1e-10)
+    np.testing.assert_allclose(jung, jung_by_hand(gray / 255), atol=1e-10)
 
 
 @pytest.mark.parametrize(("length", "points"), [(88, 80), (43, 300), (4, 9), (5, 5), (722, 80)])
@@ -55,15 +55,15 @@ def test_resampling_is_scipys_not_a_knot_spline(length, points):
     np.testing.assert_allclose(matrix.sum(1), 1, atol=1e-11)
 
 
-def test_rounded_grey_is_pillows():
+def test_rounded_gray_is_pillows():
     from PIL import Image
 
     rgb = np.random.default_rng(3).integers(0, 256, (24, 20, 3), dtype=np.uint8)
-    grey = torch.from_numpy(np.array(Image.fromarray(rgb).convert("L")))[None]
+    gray = torch.from_numpy(np.array(Image.fromarray(rgb).convert("L")))[None]
     color = torch.from_numpy(rgb).permute(2, 0, 1)[None]
     for convention in ("durall", "power"):
         torch.testing.assert_close(
-            ops.spectral_profile(color, convention), ops.spectral_profile(grey, convention)
+            ops.spectral_profile(color, convention), ops.spectral_profile(gray, convention)
         )
 
 

@@ -131,12 +131,12 @@ def means_in_double(call: Call) -> Means:
     options, images = call.options, call.images
     images = images if images.dim() == 4 else images[:, None]
     height, width = images.shape[-2:]
-    grey = reference.grey_planes(images, chosen.round_grey, torch.float64)[:, None]
+    gray = reference.gray_planes(images, chosen.round_gray, torch.float64)[:, None]
     if images.dtype == torch.uint8:
-        grey = grey * chosen.input_gain + chosen.input_offset
+        gray = gray * chosen.input_gain + chosen.input_offset
     scalar = VALUES[options["value"]] if options["value"] else chosen.value
     hann = options["window"] == "hann"
-    spectrum = reference.half_spectrum(grey, False, 1.0, 0.0, hann)
+    spectrum = reference.half_spectrum(gray, False, 1.0, 0.0, hann)
     if chosen.ortho:
         spectrum = spectrum / (height * width) ** 0.5
     values = reference.value_of(spectrum, scalar.mode, scalar.gain, scalar.eps)
@@ -153,7 +153,7 @@ def means_in_double(call: Call) -> Means:
     return Means(
         {name: profile.numpy() for name, profile in profiles.items()},
         values[:, 0, 0].numpy(),
-        1e-5 * float(grey.square().sum()) / (height * width if chosen.ortho else 1),
+        1e-5 * float(gray.square().sum()) / (height * width if chosen.ortho else 1),
         scalar.mode != VALUES["power"].mode
         and bool((size <= FAINT[result_type(call)] * rms).any()),
     )

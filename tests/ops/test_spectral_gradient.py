@@ -125,13 +125,13 @@ def test_float32_accuracy(convention, size, hann):
         )
 
 
-def test_channels_get_the_weights_of_grey():
+def test_channels_get_the_weights_of_gray():
     call = random_call((6, 7), channels=3)
     got = BACKWARD(*call)
-    grey = reference.grey_planes(call[0], False, torch.float64)[:, None]
-    of_grey = BACKWARD(grey, *call[1:])
+    gray = reference.gray_planes(call[0], False, torch.float64)[:, None]
+    of_gray = BACKWARD(gray, *call[1:])
     weights = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)[:, None, None]
-    torch.testing.assert_close(got, of_grey * weights, rtol=1e-10, atol=1e-8)
+    torch.testing.assert_close(got, of_gray * weights, rtol=1e-10, atol=1e-8)
 
 
 def test_layouts_of_images_and_gradients():

@@ -32,7 +32,7 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def picture(tmp_path: Path) -> Callable[..., Path]:
-    """picture(name, height, width, seed) -> a grey image file of noise."""
+    """picture(name, height, width, seed) -> a gray image file of noise."""
 
     def make(name: str, height: int = 128, width: int = 128, seed: int = 0) -> Path:
         pixels = np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)

@@ -64,7 +64,7 @@ def save(path: Path, level: int, seed: int, size: tuple[int, int] = (SIDE, SIDE)
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Six dark photographs and a bright one, four bright fakes and two dark ones."""
-    root = tmp_path_factory.mktemp("labelled")
+    root = tmp_path_factory.mktemp("labeled")
     for number in range(6):
         save(root / "real" / f"dark{number}.png", 60 + number, number)
     save(root / "real" / "snow.png", 240, 10)

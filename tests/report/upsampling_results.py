@@ -42,7 +42,7 @@ def results_for(plain: Sequence[str], detectors: Sequence[str] = DETECTORS) -> R
             "sets": 41.0,
         },
         "data": {
-            "name": "photographs", "source": "packages", "licence": "free", "number": 12000,
+            "name": "photographs", "source": "packages", "license": "free", "number": 12000,
             "shape": [3, SIDE, SIDE], "sha256": "ab" * 32,
         },
         "failed": {},

@@ -49,7 +49,7 @@ def _expect(folder: str, fates: dict[str, str]) -> None:
 _expect(
     "jpeg",
     {
-        "ok": "good.jpg progressive.jpg grey.jpg cmyk.jpg ycck.jpg restart.jpg appended.jpg "
+        "ok": "good.jpg progressive.jpg gray.jpg cmyk.jpg ycck.jpg restart.jpg appended.jpg "
         "turned.jpg glued.jpg mpo.jpg exif_bomb.jpg exif_bomb_cmyk.jpg zip_appended.jpg "
         "comment.jpg one_wide.jpg one_pixel.jpg named.mp4 named.png no_extension",
         "truncated": "half.jpg progressive_half.jpg cmyk_half.jpg last_byte.jpg "
@@ -64,7 +64,7 @@ _expect(
     "png",
     {
         "ok": "good.png sixteen.png sixteen_rgb.png one_bit.png palette.png alpha.png "
-        "grey_alpha.png interlaced.png animated.png trailing.png many_chunks.png named.jpg",
+        "gray_alpha.png interlaced.png animated.png trailing.png many_chunks.png named.jpg",
         "truncated": "half.png in_header.png small_bomb.png",
         "corrupt": "no_data.png bad_crc.png zero_size.png garbage.png",
         "too_large": "bomb.png text_bomb.png profile_bomb.png",
@@ -203,7 +203,7 @@ def _jpegs() -> dict[str, bytes]:
         "named.png": good,
         "no_extension": good,
         "progressive.jpg": progressive,
-        "grey.jpg": image_bytes(rgb[:, :, 0], "JPEG"),
+        "gray.jpg": image_bytes(rgb[:, :, 0], "JPEG"),
         "cmyk.jpg": cmyk,
         "ycck.jpg": _patched(cmyk, cmyk.index(b"Adobe") + 11, b"\x02"),
         "restart.jpg": image_bytes(rgb, "JPEG", restart_marker_blocks=1),
@@ -264,7 +264,7 @@ def _pngs() -> dict[str, bytes]:
             80, 96, _filtered(indices), color=3, before=_chunk(b"PLTE", bytes(range(12)))
         ),
         "alpha.png": image_bytes(alpha, "PNG"),
-        "grey_alpha.png": image_bytes(rgb[:, :, :2], "PNG"),
+        "gray_alpha.png": image_bytes(rgb[:, :, :2], "PNG"),
         "interlaced.png": _png(80, 96, _interlaced(rgb), interlace=1),
         "animated.png": _animation("PNG"),
         "trailing.png": good + bytes(1000),
@@ -364,8 +364,8 @@ def _tag(data: bytes, number: int) -> int:
     return next(s for s in starts if data[s : s + 2] == struct.pack("<H", number))
 
 
-def _big_endian_tiff(grey: np.ndarray) -> bytes:
-    height, width = grey.shape
+def _big_endian_tiff(gray: np.ndarray) -> bytes:
+    height, width = gray.shape
     start = 8 + 2 + 12 * 7 + 4
     tags = [
         (256, width),
@@ -374,11 +374,11 @@ def _big_endian_tiff(grey: np.ndarray) -> bytes:
         (259, 1),
         (262, 1),
         (273, start),
-        (279, grey.size),
+        (279, gray.size),
     ]
     entries = b"".join(struct.pack(">HHII", tag, 4, 1, value) for tag, value in tags)
     head = b"MM\0*" + struct.pack(">IH", 8, len(tags))
-    return head + entries + bytes(4) + grey.tobytes()
+    return head + entries + bytes(4) + gray.tobytes()
 
 
 def _other_images() -> dict[str, bytes]:
@@ -684,7 +684,7 @@ def _make_too_deep(folder: Path) -> None:
 
 
 _DAMAGED = {
-    "jpeg": "good.jpg progressive.jpg cmyk.jpg grey.jpg restart.jpg",
+    "jpeg": "good.jpg progressive.jpg cmyk.jpg gray.jpg restart.jpg",
     "png": "good.png sixteen.png palette.png interlaced.png animated.png",
     "gif": "good.gif animated.gif",
     "tiff": "good.tif lzw.tif jpeg.tif multi.tif",

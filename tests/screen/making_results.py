@@ -124,8 +124,8 @@ class Brightness:
 def write_picture(path: Path, logit: float, seed: int = 0) -> Path:
     """A picture that Brightness scores as about `logit` (-10 .. 10)."""
     rough = noise(64, 64, seed)[:, :, 1].astype(float)
-    grey = (rough - rough.mean()) / 8 + 128 + 8 * logit
-    path.write_bytes(image_bytes(grey.round().astype(np.uint8), "PNG"))
+    gray = (rough - rough.mean()) / 8 + 128 + 8 * logit
+    path.write_bytes(image_bytes(gray.round().astype(np.uint8), "PNG"))
     return path
 
 

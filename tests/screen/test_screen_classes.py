@@ -77,15 +77,15 @@ def bright() -> Model:
 def picture(logit: int, seed: int = 0) -> Image.Image:
     """A picture that Bright scores as `logit`; too crisp to be a class of its own."""
     rough = np.random.default_rng(seed).integers(-40, 41, (128, 128)).astype(float)
-    grey = (rough - rough.mean()) / 2 + 128 + 8 * logit
-    return Image.fromarray(grey.round().clip(0, 255).astype(np.uint8))
+    gray = (rough - rough.mean()) / 2 + 128 + 8 * logit
+    return Image.fromarray(gray.round().clip(0, 255).astype(np.uint8))
 
 
 def soft_picture(logit: int) -> Image.Image:
     """The same, as soft as a blurred photograph."""
     smooth = noise(128, 128)[:, :, 1].astype(float)
-    grey = (smooth - smooth.mean()) / 8 + 128 + 8 * logit
-    return Image.fromarray(grey.round().clip(0, 255).astype(np.uint8))
+    gray = (smooth - smooth.mean()) / 8 + 128 + 8 * logit
+    return Image.fromarray(gray.round().clip(0, 255).astype(np.uint8))
 
 
 def crisp(height: int, width: int) -> np.ndarray:
@@ -239,9 +239,9 @@ def test_a_video_is_judged_as_by_a_model_without_classes(bright: Model, tmp_path
 
 
 def write_frames(path: Path, pictures: Sequence[Image.Image]) -> None:
-    """A video without loss, whose luma is that of the grey `pictures`."""
-    grey = {"source_format": "gray", "codec": "ffv1", "pix_fmt": "gray"}
-    write_video(path, [np.asarray(one) for one in pictures], **grey)
+    """A video without loss, whose luma is that of the gray `pictures`."""
+    gray = {"source_format": "gray", "codec": "ffv1", "pix_fmt": "gray"}
+    write_video(path, [np.asarray(one) for one in pictures], **gray)
 
 
 @pytest.mark.parametrize(("soft", "verdict"), [(0, "generated"), (3, "generated"), (5, "soft")])

@@ -21,7 +21,7 @@ Picture = np.ndarray
 
 
 def scene(level: int, seed: int = 0, contrast: float = 0.3) -> Picture:
-    """A textured picture, (128, 160), around a grey level."""
+    """A textured picture, (128, 160), around a gray level."""
     texture = noise(128, 160, seed)[:, :, 0].astype(float) - 128
     return np.clip(level + contrast * texture, 0, 255).astype(np.uint8)
 

@@ -16,9 +16,9 @@ const char* simt_error(int);
 int simt_hann_table(int, int64_t, int64_t, void*);
 int simt_mean(int, const void*, const int64_t*, const void*, double*, int64_t, int64_t, int64_t,
               int, int, int);
-int simt_grey(int, const void*, const int64_t*, const double*, const void*, void*, int64_t, int64_t,
+int simt_gray(int, const void*, const int64_t*, const double*, const void*, void*, int64_t, int64_t,
               int64_t, int, int, int);
-int simt_grey_adjoint(int, const void*, const double*, const void*, int64_t, int64_t, int64_t, int,
+int simt_gray_adjoint(int, const void*, const double*, const void*, int64_t, int64_t, int64_t, int,
                       void*);
 int simt_dc(int, const double*, void*, double, int64_t, int64_t, int64_t);
 int simt_means(int, const void*, int, int, double, double, double, const int32_t*, const double*,
@@ -80,45 +80,45 @@ std::vector<int32_t> radius_maps(const Shape& s, int64_t columns, int64_t n_bins
 template <typename Real>
 using Results = std::vector<std::vector<Real>>;
 
-// Images to grey planes, planar and interleaved, with the window and without, and back.
+// Images to gray planes, planar and interleaved, with the window and without, and back.
 template <typename Real>
-void run_grey(const Shape& s, int type, Results<Real>& results) {
+void run_gray(const Shape& s, int type, Results<Real>& results) {
   const int64_t pixels = s.height * s.width;
   const int64_t planar[] = {3 * pixels, pixels, s.width, 1};
   const int64_t interleaved[] = {3 * pixels, 1, 3 * s.width, 3};
-  std::vector<Real> table(s.height + s.width), grey(s.n * pixels), back(s.n * 3 * pixels);
+  std::vector<Real> table(s.height + s.width), gray(s.n * pixels), back(s.n * 3 * pixels);
   require(simt_hann_table(type, s.height, s.width, table.data()), "hann_table");
   std::vector<double> means(s.n);
-  const auto make_grey = [&](const void* images, const int64_t* strides, bool is_uint8, int rounded,
+  const auto make_gray = [&](const void* images, const int64_t* strides, bool is_uint8, int rounded,
                              const Real* window) {
     require(simt_mean(type, images, strides, nullptr, means.data(), s.n, s.height, s.width, 3,
                       is_uint8, rounded),
             "mean");
     const bool shifted = is_uint8 || window != nullptr;
-    require(simt_grey(type, images, strides, shifted ? means.data() : nullptr, window, grey.data(),
+    require(simt_gray(type, images, strides, shifted ? means.data() : nullptr, window, gray.data(),
                       s.n, s.height, s.width, 3, is_uint8, rounded),
-            "grey");
-    results.push_back(grey);
+            "gray");
+    results.push_back(gray);
   };
   std::vector<uint8_t> bytes(s.n * 3 * pixels);
   for (uint8_t& b : bytes) b = static_cast<uint8_t>(random_value() * 255 + 128);
   if (type == 0) {
-    make_grey(bytes.data(), planar, true, 0, nullptr);
-    make_grey(bytes.data(), interleaved, true, 1, nullptr);
-    make_grey(bytes.data(), interleaved, true, 0, table.data());
+    make_gray(bytes.data(), planar, true, 0, nullptr);
+    make_gray(bytes.data(), interleaved, true, 1, nullptr);
+    make_gray(bytes.data(), interleaved, true, 0, table.data());
   }
   const std::vector<Real> reals = random_values<Real>(s.n * 3 * pixels);
-  make_grey(reals.data(), planar, false, 0, nullptr);
-  make_grey(reals.data(), planar, false, 0, table.data());
+  make_gray(reals.data(), planar, false, 0, nullptr);
+  make_gray(reals.data(), planar, false, 0, table.data());
 
   const int64_t plane[] = {pixels, pixels, s.width, 1};
-  require(simt_mean(type, grey.data(), plane, table.data(), means.data(), s.n, s.height, s.width, 1,
+  require(simt_mean(type, gray.data(), plane, table.data(), means.data(), s.n, s.height, s.width, 1,
                     0, 0),
           "mean of windowed planes");
   for (int channels = 1; channels <= 3; channels += 2) {
-    require(simt_grey_adjoint(type, grey.data(), means.data(), table.data(), s.n, s.height, s.width,
+    require(simt_gray_adjoint(type, gray.data(), means.data(), table.data(), s.n, s.height, s.width,
                               channels, back.data()),
-            "grey_adjoint");
+            "gray_adjoint");
     results.push_back(back);
   }
 }
@@ -163,7 +163,7 @@ template <typename Real>
 Results<Real> run_all(const Shape& s, int type) {
   g_seed = 7;
   Results<Real> results;
-  run_grey(s, type, results);
+  run_gray(s, type, results);
   run_spectra(s, type, results);
   return results;
 }

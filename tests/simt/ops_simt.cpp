@@ -9,8 +9,8 @@ namespace {
 
 using gandetect::spectrum::device::BackwardArgs;
 using gandetect::spectrum::device::DcArgs;
-using gandetect::spectrum::device::GreyAdjointArgs;
-using gandetect::spectrum::device::GreyArgs;
+using gandetect::spectrum::device::GrayAdjointArgs;
+using gandetect::spectrum::device::GrayArgs;
 using gandetect::spectrum::device::MeansArgs;
 using gandetect::spectrum::device::MeansPlan;
 using gandetect::spectrum::device::RealType;
@@ -26,7 +26,7 @@ struct Scratch {
 size_t bytes_of(RealType type) { return type == RealType::kFloat64 ? 8 : 4; }
 
 // strides: n, c, y, x in elements
-GreyArgs grey_args(int type, const void* images, const int64_t* strides, int64_t n, int64_t height,
+GrayArgs gray_args(int type, const void* images, const int64_t* strides, int64_t n, int64_t height,
                    int64_t width, int channels, int is_uint8, int rounded) {
   return {static_cast<RealType>(type),
           images,
@@ -61,25 +61,25 @@ EXPORT int simt_mean(int type, const void* images, const int64_t* strides, const
                      double* means, int64_t n, int64_t height, int64_t width, int channels,
                      int is_uint8, int rounded) {
   Scratch sums(n * device::GD_NS(sum_tiles)(height, width) * sizeof(double));
-  const GreyArgs args =
-      grey_args(type, images, strides, n, height, width, channels, is_uint8, rounded);
+  const GrayArgs args =
+      gray_args(type, images, strides, n, height, width, channels, is_uint8, rounded);
   return device::GD_NS(plane_mean)(args, table, sums.doubles(), means, nullptr);
 }
 
 // means may be null: then nothing is subtracted.
-EXPORT int simt_grey(int type, const void* images, const int64_t* strides, const double* means,
-                     const void* table, void* grey, int64_t n, int64_t height, int64_t width,
+EXPORT int simt_gray(int type, const void* images, const int64_t* strides, const double* means,
+                     const void* table, void* gray, int64_t n, int64_t height, int64_t width,
                      int channels, int is_uint8, int rounded) {
-  const GreyArgs args =
-      grey_args(type, images, strides, n, height, width, channels, is_uint8, rounded);
-  return device::GD_NS(grey)(args, means, table, grey, nullptr);
+  const GrayArgs args =
+      gray_args(type, images, strides, n, height, width, channels, is_uint8, rounded);
+  return device::GD_NS(gray)(args, means, table, gray, nullptr);
 }
 
-EXPORT int simt_grey_adjoint(int type, const void* planes, const double* means, const void* table,
+EXPORT int simt_gray_adjoint(int type, const void* planes, const double* means, const void* table,
                              int64_t n, int64_t height, int64_t width, int channels, void* out) {
-  const GreyAdjointArgs args{
+  const GrayAdjointArgs args{
       static_cast<RealType>(type), planes, means, table, n, height, width, channels, out};
-  return device::GD_NS(grey_adjoint)(args, nullptr);
+  return device::GD_NS(gray_adjoint)(args, nullptr);
 }
 
 // means may be null: then the transform's own sum stays.

@@ -163,14 +163,14 @@ class Simt:
     def mean(
         self, images: np.ndarray, rounded: bool = False, table: np.ndarray | None = None
     ) -> np.ndarray:
-        """Means of the grey planes, windowed where there is a table, (N,) float64."""
+        """Means of the gray planes, windowed where there is a table, (N,) float64."""
         means = np.empty(len(images))
         kind = _type(np.empty(0, _real(images)))
         where = (_Strided(images), _strides(images))
-        self._call("simt_mean", kind, *where, table, means, *_grey_sizes(images, rounded))
+        self._call("simt_mean", kind, *where, table, means, *_gray_sizes(images, rounded))
         return means
 
-    def grey(
+    def gray(
         self,
         images: np.ndarray,
         rounded: bool = False,
@@ -178,21 +178,21 @@ class Simt:
         table: np.ndarray | None = None,
     ) -> np.ndarray:
         n, _, height, width = images.shape
-        grey = np.empty((n, height, width), _real(images))
+        gray = np.empty((n, height, width), _real(images))
         where = (_Strided(images), _strides(images))
-        sizes = _grey_sizes(images, rounded)
-        self._call("simt_grey", _type(grey), *where, means, table, grey, *sizes)
-        return grey
+        sizes = _gray_sizes(images, rounded)
+        self._call("simt_gray", _type(gray), *where, means, table, gray, *sizes)
+        return gray
 
-    def grey_adjoint(
+    def gray_adjoint(
         self, planes: np.ndarray, channels: int, table: np.ndarray | None = None
     ) -> np.ndarray:
-        """Gradients (N, H, W) of grey planes to those of images, (N, C, H, W)."""
+        """Gradients (N, H, W) of gray planes to those of images, (N, C, H, W)."""
         n, height, width = planes.shape
         means = None if table is None else self.mean(planes[:, None], table=table)
         out = np.full((n, channels, height, width), 7, planes.dtype)
         sizes = (n, height, width, _Int(channels))
-        self._call("simt_grey_adjoint", _type(planes), planes, means, table, *sizes, out)
+        self._call("simt_gray_adjoint", _type(planes), planes, means, table, *sizes, out)
         return out
 
     def dc(
@@ -288,7 +288,7 @@ def _real(images: np.ndarray) -> np.dtype:
     return np.dtype(np.float32) if images.dtype == np.uint8 else images.dtype
 
 
-def _grey_sizes(images: np.ndarray, rounded: bool) -> tuple[int, ...]:
+def _gray_sizes(images: np.ndarray, rounded: bool) -> tuple[int, ...]:
     n, channels, height, width = images.shape
     return n, height, width, _Int(channels), _Int(images.dtype == np.uint8), _Int(rounded)
 

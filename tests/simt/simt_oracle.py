@@ -9,7 +9,7 @@ import numpy as np
 POWER, MAGNITUDE, LOG, LOG_AMPLITUDE = range(4)
 
 
-def grey(images: np.ndarray, rounded: bool = False) -> np.ndarray:
+def gray(images: np.ndarray, rounded: bool = False) -> np.ndarray:
     if images.shape[1] == 1:
         return images[:, 0].astype(np.float64)
     if rounded and images.dtype == np.uint8:
@@ -31,7 +31,7 @@ def hann(planes: np.ndarray) -> np.ndarray:
     return centered * hann_window(*planes.shape[-2:])
 
 
-def grey_adjoint(planes: np.ndarray, channels: int, hann_windowed: bool) -> np.ndarray:
+def gray_adjoint(planes: np.ndarray, channels: int, hann_windowed: bool) -> np.ndarray:
     planes = planes.astype(np.float64)
     if hann_windowed:
         planes = planes * hann_window(*planes.shape[-2:])

@@ -44,7 +44,7 @@ def test_spectral_means_equal_the_reference(ops, convention: str, dtype: str, se
     plan = conventions.make_plan(height, width, convention, "corner")
     value = chosen.value if seed % 2 else conventions.VALUES["log"]
     hann = seed in (1, 2)
-    arguments = (plan.maps, plan.inverse_counts, plan.folded, chosen.round_grey)
+    arguments = (plan.maps, plan.inverse_counts, plan.folded, chosen.round_gray)
     arguments += (chosen.input_gain, chosen.input_offset, hann)
     arguments += (value.mode, value.gain, value.eps, seed != 3, seed != 4, True)
     got = ops.spectral_means(images, *arguments)
@@ -74,7 +74,7 @@ def backward_call(rng: np.random.Generator, convention: str, dtype: str, seed: i
     gradients = [torch.from_numpy(rng.standard_normal((n, k))).to(kind) for k in lengths]
     gradients[3] = gradients[3][:, 0]
     reaching = [None if seed == i else g for i, g in enumerate(gradients)]
-    arguments = (plan.maps, plan.inverse_counts, plan.folded, chosen.round_grey)
+    arguments = (plan.maps, plan.inverse_counts, plan.folded, chosen.round_gray)
     arguments += (chosen.input_gain, chosen.input_offset, seed in (1, 4))
     return images, *arguments, value.mode, value.gain, value.eps, *reaching
 
@@ -144,12 +144,12 @@ def test_the_mean_of_bytes_stays_out_of_the_transform(ops, convention: str) -> N
     noise = np.random.default_rng(23).integers(249, 252, (5, 3, 32, 32), dtype=np.uint8)
     chosen = conventions.CONVENTIONS[convention]
     plan = conventions.make_plan(32, 32, convention, "corner")
-    rest = (plan.maps, plan.inverse_counts, plan.folded, chosen.round_grey, chosen.input_gain)
+    rest = (plan.maps, plan.inverse_counts, plan.folded, chosen.round_gray, chosen.input_gain)
     rest += (chosen.input_offset, False, 0, 1.0, 0.0, True, True, True)
     images = torch.from_numpy(noise)
-    grey = reference.grey_planes(images, chosen.round_grey, torch.float64)[:, None]
-    grey = grey * chosen.input_gain + chosen.input_offset
-    want = reference.spectral_means(grey, *rest[:3], False, 1.0, 0.0, *rest[6:])
+    gray = reference.gray_planes(images, chosen.round_gray, torch.float64)[:, None]
+    gray = gray * chosen.input_gain + chosen.input_offset
+    want = reference.spectral_means(gray, *rest[:3], False, 1.0, 0.0, *rest[6:])
     for name, a, b in zip(NAMES, ops.spectral_means(images, *rest), want, strict=True):
         worst = ((a - b) / b).abs().max()
         assert worst < 2e-5, f"{name}: {worst:.2e} relative"
@@ -191,7 +191,7 @@ def test_empty_batches(ops) -> None:
 def test_direct_calls_are_checked(ops, change: dict, words: str) -> None:
     plan = conventions.make_plan(8, 8, "centered", "corner")
     call = {"images": torch.zeros(1, 1, 8, 8), "maps": plan.maps, "counts": plan.inverse_counts}
-    call |= {"folded": True, "round_grey": False, "gain": 1.0, "offset": 0.0, "hann": False}
+    call |= {"folded": True, "round_gray": False, "gain": 1.0, "offset": 0.0, "hann": False}
     call |= {"value": 0, "value_gain": 1.0, "eps": 0.0, "a": True, "r": True, "c": True} | change
     with pytest.raises(RuntimeError, match=words):
         ops.spectral_means(*call.values())
@@ -215,7 +215,7 @@ def test_direct_calls_are_checked(ops, change: dict, words: str) -> None:
 def test_direct_calls_of_the_gradient_are_checked(ops, change: dict, words: str) -> None:
     plan = conventions.make_plan(8, 8, "centered", "corner")
     call = {"images": torch.zeros(1, 1, 8, 8), "maps": plan.maps, "counts": plan.inverse_counts}
-    call |= {"folded": True, "round_grey": False, "gain": 1.0, "offset": 0.0, "hann": False}
+    call |= {"folded": True, "round_gray": False, "gain": 1.0, "offset": 0.0, "hann": False}
     call |= {"value": 0, "value_gain": 1.0, "eps": 0.0}
     call |= {"bins": None, "rows": None, "columns": None, "dc": None} | change
     with pytest.raises(RuntimeError, match=words):

@@ -66,7 +66,7 @@ def laid_out(images: np.ndarray, layout: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("seed", range(90))
-def test_grey(simt: Simt, seed: int) -> None:
+def test_gray(simt: Simt, seed: int) -> None:
     rng = np.random.default_rng([1, seed])
     n, height, width = random_shape(rng)
     channels = (1, 3)[seed % 2]
@@ -80,10 +80,10 @@ def test_grey(simt: Simt, seed: int) -> None:
 
     def compute() -> list[np.ndarray]:
         means = simt.mean(images, rounded)
-        return [means, simt.grey(images, rounded, means if shifted else None)]
+        return [means, simt.gray(images, rounded, means if shifted else None)]
 
     means, got = in_every_schedule(simt, compute, seed)
-    want = oracle.grey(images, rounded)
+    want = oracle.gray(images, rounded)
     exact = images.dtype != np.float32
     np.testing.assert_allclose(means, want.mean((1, 2)), rtol=1e-14 if exact else 1e-7)
     if shifted:
@@ -94,7 +94,7 @@ def test_grey(simt: Simt, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(54))
-def test_windowed_grey(simt: Simt, seed: int) -> None:
+def test_windowed_gray(simt: Simt, seed: int) -> None:
     rng = np.random.default_rng([2, seed])
     n, height, width = random_shape(rng)
     shape = (n, (1, 3)[seed % 2], height, width)
@@ -107,24 +107,24 @@ def test_windowed_grey(simt: Simt, seed: int) -> None:
 
     def compute() -> list[np.ndarray]:
         table = simt.window(height, width, real)
-        return [simt.grey(images, rounded, simt.mean(images, rounded), table)]
+        return [simt.gray(images, rounded, simt.mean(images, rounded), table)]
 
     (got,) = in_every_schedule(simt, compute, seed)
-    assert_close(got, oracle.hann(oracle.grey(images, rounded)), 300)
+    assert_close(got, oracle.hann(oracle.gray(images, rounded)), 300)
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_grey_adjoint(simt: Simt, seed: int) -> None:
+def test_gray_adjoint(simt: Simt, seed: int) -> None:
     rng = np.random.default_rng([11, seed])
     planes = rng.standard_normal(random_shape(rng)).astype(REALS[seed % 2])
     channels, windowed = (1, 3)[seed // 2 % 2], bool(seed // 4 % 2)
 
     def compute() -> list[np.ndarray]:
         table = simt.window(*planes.shape[1:], planes.dtype) if windowed else None
-        return [simt.grey_adjoint(planes, channels, table)]
+        return [simt.gray_adjoint(planes, channels, table)]
 
     (got,) = in_every_schedule(simt, compute, seed)
-    assert_close(got, oracle.grey_adjoint(planes, channels, windowed), np.abs(planes).max())
+    assert_close(got, oracle.gray_adjoint(planes, channels, windowed), np.abs(planes).max())
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -336,9 +336,9 @@ def test_no_images_launch_nothing(simt: Simt) -> None:
     for result in simt.means(empty, maps, inverse_counts, 6, folded):
         assert result is not None
         assert len(result) == 0
-    assert simt.grey(np.empty((0, 3, 4, 6), np.uint8)).shape == (0, 4, 6)
+    assert simt.gray(np.empty((0, 3, 4, 6), np.uint8)).shape == (0, 4, 6)
     assert simt.mean(np.empty((0, 3, 4, 6), np.uint8)).shape == (0,)
-    assert simt.grey_adjoint(np.empty((0, 4, 6), np.float32), 3).shape == (0, 3, 4, 6)
+    assert simt.gray_adjoint(np.empty((0, 4, 6), np.float32), 3).shape == (0, 3, 4, 6)
     assert simt.backward(empty, maps, inverse_counts, 6, folded, [None] * 4).shape == (0, 4, 4)
     assert simt.spread(np.empty((0, len(inverse_counts))), maps, inverse_counts, 6, True).size == 0
 

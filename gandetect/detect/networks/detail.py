@@ -1,6 +1,6 @@
 """What networks of few layers should look at: how strong fine detail is, band by band.
 
-Interpolation, up-sampling and retouching change fine detail by a few grey levels, content changes
+Interpolation, up-sampling and retouching change fine detail by a few gray levels, content changes
 it by a hundred. A network that sees pixels alone must first learn to take logarithms of local
 energies, and needs hours for that. In them, the strength of the content is a shift that all bands
 share, and a trace is a difference between bands or between phases.
@@ -16,7 +16,7 @@ from gandetect.detect.networks.base import as_input
 
 # Planes of `detail_maps`: eight bands, four phases of three differences and of the pixels.
 CHANNELS = 8 + 4 * (3 + 1)
-# Energy of the rounding of pixels, in squared grey levels.
+# Energy of the rounding of pixels, in squared gray levels.
 _FLOOR = 0.1
 # Mean and deviation of the logarithms on photographs, roughly.
 _CENTER, _SPREAD = 2.0, 2.0

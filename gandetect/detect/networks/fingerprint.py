@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from gandetect.detect.networks.base import Network
 
-# Grey levels; the deviation of a residual below this is rounding.
+# Gray levels; the deviation of a residual below this is rounding.
 _FLOOR = 0.25
 GRID = 4
 

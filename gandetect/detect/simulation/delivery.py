@@ -177,7 +177,7 @@ def original_crop(photograph: Image.Image, delivery: Delivery) -> Image.Image:
 
 
 def deliver(image: Image.Image, delivery: Delivery) -> Tensor:
-    """The luma (S, S) uint8 that a viewer decodes of `image`, grey or RGB; S: `delivered_side`."""
+    """The luma (S, S) uint8 that a viewer decodes of `image`, gray or RGB; S: `delivered_side`."""
     if delivery.sharpness:
         image = as_picture(_sharpened(as_planes(image).float(), delivery.sharpness))
     if delivery.resize:

@@ -167,7 +167,7 @@ class GeneratorNetwork:
         return {"version": version, "config": config, "seed": self.seed, "steps": self.steps}
 
     def regenerated(self, original: Image.Image, rng: Generator) -> Image.Image:
-        """`original`, grey or RGB, as the network draws it; of the same size and mode.
+        """`original`, gray or RGB, as the network draws it; of the same size and mode.
 
         Random are the place on the network's grid and how the input of a super-resolver is made.
         """

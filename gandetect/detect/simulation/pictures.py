@@ -19,7 +19,7 @@ FILTERS = ("box", "hamming", "bilinear", "bicubic", "lanczos")
 
 
 def as_picture(pixels: Tensor) -> Image.Image:
-    """`pixels` (H, W), (1, H, W) or (3, H, W), uint8 or floating 0..255, as 8-bit grey or RGB.
+    """`pixels` (H, W), (1, H, W) or (3, H, W), uint8 or floating 0..255, as 8-bit gray or RGB.
 
     Floating values are clipped and rounded. Raises ValueError for another shape.
     """
@@ -35,7 +35,7 @@ def as_picture(pixels: Tensor) -> Image.Image:
 
 
 def as_planes(picture: Image.Image) -> Tensor:
-    """The inverse of `as_picture`: (1, H, W) uint8 of a grey, (3, H, W) of an RGB picture."""
+    """The inverse of `as_picture`: (1, H, W) uint8 of a gray, (3, H, W) of an RGB picture."""
     array = np.array(picture)
     return torch.from_numpy(array[None] if array.ndim == 2 else array.transpose(2, 0, 1).copy())
 

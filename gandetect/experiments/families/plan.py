@@ -1,7 +1,7 @@
 """What the atlas of families trains and how much it measures: plain values, decided beforehand.
 
 Families of one size and kind of image are compared with each other, in a world of their own reals:
-a detector of 64 pixels in color has nothing to say of 32 grey ones.
+a detector of 64 pixels in color has nothing to say of 32 gray ones.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ EFFORTS = {
 
 @dataclass(frozen=True)
 class World:
-    """A kind of image: `size` pixels, `channels`, and how many grey `levels` a channel has."""
+    """A kind of image: `size` pixels, `channels`, and how many gray `levels` a channel has."""
 
     size: int
     channels: int
@@ -68,9 +68,9 @@ class World:
 
     @property
     def name(self) -> str:
-        """Fit for a folder: `64px`, `32px-grey-16-levels`."""
+        """Fit for a folder: `64px`, `32px-gray-16-levels`."""
         parts = [f"{self.size}px"]
-        parts += ["grey"] if self.channels == 1 else []
+        parts += ["gray"] if self.channels == 1 else []
         parts += [f"{self.levels}-levels"] if self.levels < 256 else []
         return "-".join(parts)
 

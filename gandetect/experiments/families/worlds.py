@@ -10,7 +10,7 @@ from torch import Tensor
 from gandetect.experiments.families.plan import Options, World
 from gandetect.experiments.families.training import configuration
 from gandetect.gans import Config, Images
-from gandetect.ops.reference import grey_planes
+from gandetect.ops.reference import gray_planes
 
 
 def worlds_of(options: Options) -> dict[World, list[str]]:
@@ -41,8 +41,8 @@ def _converted(images: Images, world: World) -> Images:
 
 
 def _pixels(images: Tensor, world: World) -> Tensor:
-    grey = world.channels == 1
-    values = grey_planes(images, True, torch.float32)[:, None] if grey else images.float()
+    gray = world.channels == 1
+    values = gray_planes(images, True, torch.float32)[:, None] if gray else images.float()
     if world.levels < 256:
         steps = world.levels - 1
         values = (values / 255 * steps).round() / steps * 255

@@ -50,8 +50,8 @@ def chosen(images: Images, count: int) -> Images:
 
     Raises ValueError where all are flat.
     """
-    grey = images.images.float().mean(dim=1).numpy()
-    textured = np.flatnonzero(is_textured(grey))
+    gray = images.images.float().mean(dim=1).numpy()
+    textured = np.flatnonzero(is_textured(gray))
     if not len(textured):
         raise ValueError(f"{len(images)} squares of photographs given, all of them flat")
     if len(textured) > count:

@@ -18,7 +18,7 @@ from gandetect.tensorfile import write_whole
 
 FILE = "spectra.npz"
 PROJECTIONS = ("azimuthal", "rows", "columns")
-# Grey levels squared, below which a coefficient is rounding.
+# Gray levels squared, below which a coefficient is rounding.
 _FLOOR = 1e-4
 # The share of the images between which the spread of a profile is told.
 _SPREAD = (0.05, 0.95)

@@ -1,6 +1,6 @@
-// Images to grey planes, the Hann window over them, and the way back for gradients.
+// Images to gray planes, the Hann window over them, and the way back for gradients.
 //
-//   grey      g = luma - shift           luma: the plane itself, or .299 R + .587 G + .114 B;
+//   gray      g = luma - shift           luma: the plane itself, or .299 R + .587 G + .114 B;
 //             of uint8 RGB exactly (299 R + 587 G + 114 B) / 1000, or rounded as image decoders do,
 //             (19595 R + 38470 G + 7471 B + 32768) >> 16. The shift is the image's rounded mean, or
 //             0: it keeps a large mean out of the transform, where its rounding would drown the
@@ -13,7 +13,7 @@
 //   adjoint   of a gradient q that reaches g: weight_c q to channel c, and through the window
 //             weight_c (q h_H h_W - mean(q h_H h_W))
 //
-// Memory, per pixel of a float32 batch: grey reads C bytes or 4C and writes 4, window included; the
+// Memory, per pixel of a float32 batch: gray reads C bytes or 4C and writes 4, window included; the
 // mean reads C bytes or 4C; the adjoint reads 4 and writes 4C. Images are read where they lie, with
 // any strides: planar, interleaved, or slices of a larger batch. A block works inside one image,
 // neighboring threads on neighboring pixels.
@@ -24,13 +24,13 @@
 
 namespace gandetect::spectrum::device {
 
-constexpr int kGreyThreads = 256;
-constexpr int kGreyTile = 4 * kGreyThreads;
+constexpr int kGrayThreads = 256;
+constexpr int kGrayTile = 4 * kGrayThreads;
 constexpr int kSumThreads = 256;
 constexpr int kSumTile = 16 * kSumThreads;
 constexpr int kSumWarps = kSumThreads / 32;
 
-struct GreyParams {
+struct GrayParams {
   int64_t plane;
   int64_t tiles;
   int64_t stride_n, stride_c, stride_y, stride_x;  // of the images, in pixels
@@ -48,7 +48,7 @@ __device__ inline int column_of(int64_t pixel, int width) {
 }
 
 // A division per pixel would cost as much as the memory traffic, so it is left out where it can be.
-__device__ inline int64_t offset_of(int64_t pixel, const GreyParams& a) {
+__device__ inline int64_t offset_of(int64_t pixel, const GrayParams& a) {
   if (a.is_even) return pixel * a.stride_x;
   return row_of(pixel, a.width) * a.stride_y + column_of(pixel, a.width) * a.stride_x;
 }
@@ -56,7 +56,7 @@ __device__ inline int64_t offset_of(int64_t pixel, const GreyParams& a) {
 // table: h_H, then h_W
 template <typename Real>
 __device__ inline Real window_at(const Real* __restrict__ table, int64_t pixel,
-                                 const GreyParams& a) {
+                                 const GrayParams& a) {
   return table[row_of(pixel, a.width)] * table[a.height + column_of(pixel, a.width)];
 }
 
@@ -69,7 +69,7 @@ __host__ __device__ inline int luma_scale(Real, int, bool) {
   return 1;
 }
 
-__device__ inline int scaled_luma(const uint8_t* p, const GreyParams& a) {
+__device__ inline int scaled_luma(const uint8_t* p, const GrayParams& a) {
   if (a.channels == 1) return p[0];
   const int r = p[0], g = p[a.stride_c], b = p[2 * a.stride_c];
   if (a.rounded) return (19595 * r + 38470 * g + 7471 * b + 32768) >> 16;
@@ -77,7 +77,7 @@ __device__ inline int scaled_luma(const uint8_t* p, const GreyParams& a) {
 }
 
 template <typename Real>
-__device__ inline Real scaled_luma(const Real* p, const GreyParams& a) {
+__device__ inline Real scaled_luma(const Real* p, const GrayParams& a) {
   if (a.channels == 1) return p[0];
   return Real(0.299) * p[0] + Real(0.587) * p[a.stride_c] + Real(0.114) * p[2 * a.stride_c];
 }
@@ -91,23 +91,23 @@ __device__ inline float minus_mean(float g, double mean) {
 __device__ inline double minus_mean(double g, double mean) { return g - mean; }
 
 // means (images), or null to take nothing out; table of the window, or null for none
-// grid: images * tiles; block: kGreyThreads
+// grid: images * tiles; block: kGrayThreads
 template <typename Pixel, typename Real>
-__global__ void __launch_bounds__(kGreyThreads)
-    grey_kernel(const Pixel* __restrict__ images, const double* __restrict__ means,
-                const Real* __restrict__ table, Real* __restrict__ grey, GreyParams a) {
+__global__ void __launch_bounds__(kGrayThreads)
+    gray_kernel(const Pixel* __restrict__ images, const double* __restrict__ means,
+                const Real* __restrict__ table, Real* __restrict__ gray, GrayParams a) {
   const int64_t image = blockIdx.x / a.tiles;
   const int scale = luma_scale(Pixel(), a.channels, a.rounded);
   const double mean = means == nullptr ? 0.0 : means[image];
   const int shift = table == nullptr ? scale * static_cast<int>(lround(mean)) : 0;
-  const int64_t first = (blockIdx.x % a.tiles) * kGreyTile + threadIdx.x;
+  const int64_t first = (blockIdx.x % a.tiles) * kGrayTile + threadIdx.x;
   const Pixel* source = images + image * a.stride_n;
-  for (int i = 0; i < kGreyTile; i += kGreyThreads) {
+  for (int i = 0; i < kGrayTile; i += kGrayThreads) {
     const int64_t pixel = first + i;
     if (pixel >= a.plane) break;
     Real g = static_cast<Real>(scaled_luma(source + offset_of(pixel, a), a) - shift) / scale;
     if (table != nullptr) g = minus_mean(g, mean) * window_at(table, pixel, a);
-    grey[image * a.plane + pixel] = g;
+    gray[image * a.plane + pixel] = g;
   }
 }
 
@@ -122,7 +122,7 @@ __device__ inline double warp_sum(double value) {
 template <typename Pixel, typename Real>
 __global__ void __launch_bounds__(kSumThreads)
     plane_sum_kernel(const Pixel* __restrict__ images, const Real* __restrict__ table,
-                     double* __restrict__ sums, GreyParams a) {
+                     double* __restrict__ sums, GrayParams a) {
   GD_DYN_SHARED(shared);
   double* warp_sums = reinterpret_cast<double*>(shared);
   const Pixel* source = images + blockIdx.x / a.tiles * a.stride_n;
@@ -177,18 +177,18 @@ __global__ void hann_table_kernel(Real* __restrict__ table, int height, int widt
   table[i] = static_cast<Real>(0.5 - 0.5 * cospi(2 * turns));
 }
 
-// The adjoint of grey_kernel: planes (images, H, W) of gradients to out (images, C, H, W), both
+// The adjoint of gray_kernel: planes (images, H, W) of gradients to out (images, C, H, W), both
 // contiguous. table and means, of planes times window, are null where there was no window.
-// grid: images * tiles; block: kGreyThreads
+// grid: images * tiles; block: kGrayThreads
 template <typename Real>
-__global__ void __launch_bounds__(kGreyThreads)
-    grey_adjoint_kernel(const Real* __restrict__ planes, const double* __restrict__ means,
-                        const Real* __restrict__ table, Real* __restrict__ out, GreyParams a) {
+__global__ void __launch_bounds__(kGrayThreads)
+    gray_adjoint_kernel(const Real* __restrict__ planes, const double* __restrict__ means,
+                        const Real* __restrict__ table, Real* __restrict__ out, GrayParams a) {
   const int64_t image = blockIdx.x / a.tiles;
   const double mean = means == nullptr ? 0.0 : means[image];
-  const int64_t first = (blockIdx.x % a.tiles) * kGreyTile + threadIdx.x;
+  const int64_t first = (blockIdx.x % a.tiles) * kGrayTile + threadIdx.x;
   Real* const target = out + image * a.channels * a.plane;
-  for (int i = 0; i < kGreyTile; i += kGreyThreads) {
+  for (int i = 0; i < kGrayTile; i += kGrayThreads) {
     const int64_t pixel = first + i;
     if (pixel >= a.plane) break;
     Real q = planes[image * a.plane + pixel];
