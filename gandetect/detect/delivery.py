@@ -16,14 +16,16 @@ its quality. The same odds find the grid: away from it, every step fits badly.
 **Resampling.** An interpolated sample is smoother the farther it lies from the original ones, so
 the size of the differences of pixels varies with the period of the resampling (Gallagher 2005;
 Mahdian and Saic 2008): a line in the spectrum of its mean over rows or columns. Second differences
-show it where some samples were kept, third ones where all lie between the original ones.
+show it where some samples were kept, third ones where all lie between the original ones. Networks
+that double the size of pictures leave the line of a doubling; any other is that of a photograph
+that was resized.
 
 **Sharpness.** Neighboring differences of pixels agree in sign on a soft edge and disagree where
 sharpening made it overshoot: their autocorrelation. It tells softened pictures from others
 reliably, sharpened ones from pictures that were as crisp by nature only by tendency. A photograph
 that was blurred or enlarged lacks the frequencies that up-sampling does not restore, as what smooth
-generators draw does: soft images are a class of their own, however they were compressed, and need
-soft photographs to certify a verdict.
+generators draw does: soft images, and resized ones, are a class of their own, however they were
+compressed, and need such photographs to certify a verdict.
 
 Big images are measured in a window at their center. Of codecs other than JPEG, and of JPEG under
 later processing, no more is seen than the lines of their blocks, if any.
@@ -88,6 +90,8 @@ _CELL, _CELLS = 2 * BLOCK, 64
 _LOWEST_FREQUENCY = 0.08
 # Of the geometric mean of both axes, each about 1 by chance; never resampled ones reach 6.
 _MIN_PERIODICITY = 12.0
+# How far the factor of a doubling is from 2 in a window of 64 pixels.
+_DOUBLING = 0.1
 _SOFT, _CRISP = -0.4, 0.1
 _KNOWN_STEP = 10.0
 
@@ -218,8 +222,27 @@ def compression_delivery(luma: Luma, data: bytes) -> str:
 
 def image_delivery(luma: Luma, data: bytes) -> str:
     """The class of an image: SOFT, or else that of its compression."""
-    plane = luma.as_uint8_range().numpy()
-    return SOFT if is_soft(plane) else compression_delivery(luma, data)
+    compression = compression_delivery(luma, data)
+    return SOFT if looks_enlarged(luma.as_uint8_range().numpy(), compression) else compression
+
+
+def looks_enlarged(plane: NDArray[Any], compression: str) -> bool:
+    """Whether the luma `plane` (H, W), 0..255, is as soft as a photograph that was blurred or
+    enlarged, or shows that it was resized. `compression`: how it was compressed, of DELIVERIES."""
+    return is_soft(plane) or is_resized(plane, compression)
+
+
+def is_resized(plane: NDArray[Any], compression: str) -> bool:
+    """Whether the luma `plane` (H, W), 0..255, has the line of an interpolation in its differences.
+
+    Not that of a doubling, which up-sampling networks leave as well; doubled photographs are soft.
+    Nothing is known of the compression "JPEG low", which is also that of codecs whose blocks leave
+    lines of their own.
+    """
+    if compression == LOSSY:
+        return False
+    factor = periodicity(eight_bit_window(plane), compression != LOSSLESS).factor
+    return factor is not None and abs(factor - 2) > _DOUBLING
 
 
 def is_soft(plane: NDArray[Any]) -> bool:

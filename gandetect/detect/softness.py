@@ -1,4 +1,4 @@
-"""Whether a soft image can be judged, or looks like a photograph that was blurred or enlarged.
+"""Whether a soft or resized image can be judged, or is as photographs are after blur or enlarging.
 
 Blur and interpolation take the highest frequencies from a photograph, which smooth generators do
 not draw: by its spectrum alone such a photograph scores as they do. What tells them apart is how an
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from gandetect.detect.delivery import LOSSLESS, SOFT, eight_bit_window, is_soft
+from gandetect.detect.delivery import LOSSLESS, SOFT, eight_bit_window, looks_enlarged
 from gandetect.detect.explanation import nearest_family
 from gandetect.detect.model import Model
 from gandetect.detect.tiles import cut_tiles
@@ -25,8 +25,9 @@ _LEARNED = ("nearest", "learned")
 
 def judged_delivery(model: Model, plane: NDArray[Any], compression: str) -> str:
     """The class of delivery that an image is judged by: `compression`, as it was compressed, or
-    SOFT where the luma `plane` (H, W), 0..255, is soft and shows no learned up-sampling."""
-    if not is_soft(plane):
+    SOFT where the luma `plane` (H, W), 0..255, is soft or resized and shows no learned
+    up-sampling."""
+    if not looks_enlarged(plane, compression):
         return compression
     return compression if compression == LOSSLESS and shows_up_sampling(model, plane) else SOFT
 

@@ -32,7 +32,7 @@ from gandetect.detect.delivery import (
     LOSSY,
     calibration_class,
     image_delivery,
-    is_soft,
+    looks_enlarged,
     pixel_delivery,
     quality_class,
     size_class,
@@ -252,13 +252,13 @@ def _add_pair(
 def _delivery_class(plane: Tensor, pair: Pair) -> str:
     """The class of one image of a pair. What was delivered without loss may show the compression of
     the photograph still, by which screening would judge it, too; other lossy codecs than JPEG count
-    as its hardest. "" where it is soft: how soft photographs are that were blurred or enlarged, the
-    simulation does not say."""
-    if is_soft(plane.numpy()):
-        return ""
+    as its hardest. "" where it is soft or resized: how soft photographs are that were blurred or
+    enlarged, the simulation does not say."""
     if pair.delivery.quality is not None:
-        return quality_class(pair.delivery.quality)
-    return LOSSY if pair.delivery.compressions else pixel_delivery(plane.numpy())
+        compression = quality_class(pair.delivery.quality)
+    else:
+        compression = LOSSY if pair.delivery.compressions else pixel_delivery(plane.numpy())
+    return "" if looks_enlarged(plane.numpy(), compression) else compression
 
 
 def _class_of(pixels: Tensor, tile: int, delivery: str) -> str:

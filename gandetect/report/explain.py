@@ -755,8 +755,9 @@ def _caveats(
     if is_soft:
         caveats.append(
             "As soft as a photograph that was blurred or enlarged, which lacks the same "
-            "frequencies as what smooth generators draw, and nothing names an up-sampler: without "
-            "soft photographs among those that the thresholds rest on it is called neither."
+            "frequencies as what smooth generators draw, or with the lines of resizing; and "
+            "nothing names an up-sampler: without such photographs among those that the "
+            "thresholds rest on it is called neither."
         )
     if side < model.tile:
         caveats.append(

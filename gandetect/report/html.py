@@ -52,7 +52,7 @@ THUMBNAIL_LIMITS = Limits(stall_s=30.0, total_s=30.0, memory_bytes=2 << 30)
 REASONS = {
     "between_thresholds": "the score lies between the two thresholds",
     "between_pooled_thresholds": "the score lies between thresholds borrowed from other classes",
-    "soft": "as soft as a blurred or enlarged photograph, which lacks the same frequencies",
+    "soft": "as soft as a blurred or enlarged photograph, which lacks as much, or resized",
     "uncertified_class": "too few calibration images of its compression and size to decide",
     "few_frames": "too few frames with texture to judge",
     "no_frames": "no frame could be scored",

@@ -46,7 +46,7 @@ from gandetect.screen.verdict import Scorer
 from gandetect.screen.work import WorkSettings, prepare
 from gandetect.screen.writer import fitting
 
-FORMAT = 3
+FORMAT = 4
 SUFFIX = ".parquet"
 _METADATA = b"gandetect.part"
 _GROUP_ROWS = 50_000

@@ -19,11 +19,16 @@ from gandetect.detect.delivery import (
     calibration_class,
     calibration_harm,
     estimate_delivery,
+    image_delivery,
+    is_resized,
     is_soft,
+    looks_enlarged,
     quantization_table,
+    sharpness,
     size_class,
     table_quality,
 )
+from gandetect.media import read_luma
 
 SIDE = 256
 NAMES = (
@@ -230,6 +235,43 @@ def test_what_was_blurred_or_enlarged_is_soft_and_photographs_are_not(photograph
     assert soft(lambda one: enlarged(center(one, 128), 2.0)) >= 0.8
     # Compression does not hide it.
     assert soft(lambda one: compressed(ndimage.gaussian_filter(one, 1.0), 75)[0]) >= 0.9
+
+
+@pytest.mark.parametrize("kind", [Image.Resampling.LANCZOS, Image.Resampling.BICUBIC])
+@pytest.mark.parametrize("factor", [1.25, 1.5])
+def test_what_was_enlarged_is_known_by_its_line_where_it_is_not_soft(photographs, factor, kind):
+    def resized(plane):
+        picture = Image.fromarray(center(plane, 128))
+        return np.array(picture.resize((round(picture.width * factor),) * 2, kind))
+
+    enlarged_ones = [resized(one) for one in photographs]
+    assert np.mean([is_resized(one, "lossless") for one in enlarged_ones]) >= 0.8
+    assert np.mean([looks_enlarged(one, "lossless") for one in enlarged_ones]) >= 0.9
+    # JPEG weakens the line.
+    if factor == 1.5:
+        after = [compressed(one, 90)[0] for one in enlarged_ones]
+        assert np.mean([is_resized(one, "JPEG high") for one in after]) > 0.5
+    assert not any(is_resized(one, "JPEG low") for one in enlarged_ones)
+
+
+def test_photographs_and_doubled_ones_are_not_called_resized(photographs):
+    planes = [center(one) for one in photographs]
+    assert not any(is_resized(one, "lossless") for one in planes)
+    for quality, compression in ((95, "JPEG high"), (75, "JPEG mid")):
+        after = [compressed(one, quality)[0] for one in planes]
+        assert not any(is_resized(one, compression) for one in after)
+    doubled = [enlarged(center(one, 128), 2.0) for one in photographs]
+    assert not any(is_resized(one, "lossless") for one in doubled)
+
+
+def test_the_class_of_a_resized_file_is_that_of_soft_ones(photographs):
+    crisp = max(photographs, key=sharpness)
+    picture = Image.fromarray(center(crisp, 128)).resize((192, 192), Image.Resampling.LANCZOS)
+    assert not is_soft(np.array(picture))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    file = buffer.getvalue()
+    assert image_delivery(read_luma(file), file) == "soft"
 
 
 def test_any_type_of_plane_is_as_soft():

@@ -71,6 +71,7 @@ def test_photographs_that_were_blurred_or_enlarged_are_not_called_generated(
         forms = {
             "blurred": picture.filter(ImageFilter.GaussianBlur(1.5)),
             "enlarged": picture.resize((512, 512), Image.Resampling.BICUBIC),
+            "resized": picture.resize((384, 384), Image.Resampling.LANCZOS),
         }
         for name, form in forms.items():
             form.save(tmp_path / f"{name}{number}.png")
@@ -80,7 +81,7 @@ def test_photographs_that_were_blurred_or_enlarged_are_not_called_generated(
             )
     summary = screen([tmp_path], model=model, db=tmp_path / "run.sqlite", workers=0)
     rows = list(iter_rows(summary.db, summary.run, "file"))
-    assert len(rows) == 4 * len(photographs)
+    assert len(rows) == 6 * len(photographs)
     assert {row["verdict"] for row in rows} <= {"inconclusive", "real"}
     limit = model.class_thresholds(0.05)["lossless 128"].thresholds.generated
     assert sum(score > limit for score in scores) >= len(photographs)
