@@ -117,6 +117,45 @@ def over(rows: list[dict[str, Any]], splits: tuple[str, ...], reduced: bool) -> 
     return found
 
 
+def certificate() -> str:
+    """Whether stated rates hold on photographs, and probabilities on self-made pairs."""
+    report = load(EVALUATION)
+    found, chance = report["certificate"], report["calibration"]
+    ways = (("packages", "by_package"), ("photographs", "by_photograph"))
+    rows = [
+        [
+            f"false alarms at a certified 5 %, {thresholds}, half of the {parts} by the other",
+            "more than 5 % in one of twenty halvings",
+            f"more in {found[prefix + key]['share_above']:.1%} of {found[prefix + key]['splits']:,}"
+            f"; {found[prefix + key]['mean_flagged']:.1%} on average",
+        ]
+        for thresholds, prefix in (
+            ("one threshold", ""),
+            ("thresholds of the classes, as `screen` has them", "classes_"),
+        )
+        for parts, key in ways
+    ]
+    rows += [
+        [
+            f"the same at {row['fpr']:.0%} on average (`--conformal`), {row['parts']}",
+            f"{row['fpr']:.0%}",
+            f"{row['mean_flagged']:.1%}",
+        ]
+        for row in found["on_average"]
+    ]
+    low, high = chance["by_chance"][1:]
+    rows.append(
+        [
+            "calibration error of the probability (ECE, 15 bins), half of the photographs by the "
+            "scores of the other",
+            "0.03",
+            f"{chance['calibration_error']:.3f}; exactly right ones would show "
+            f"{chance['by_chance'][0]:.3f} [{low:.3f}, {high:.3f}] by chance",
+        ]
+    )
+    return rows_of(["", "aim", "found"], rows)
+
+
 def large() -> str:
     """Larger tiles, on up-scalers' images of 512 pixels."""
     measured = load(EVALUATION).get("large")
@@ -268,6 +307,7 @@ FIGURES: dict[str, Figure] = {
     "robustness": (robustness, EVALUATION, "README.md"),
     "scoring": (scoring, SCORING, "README.md"),
     "shipped": (shipped, EVALUATION, "docs/detector.md"),
+    "certificate": (certificate, EVALUATION, "docs/detector.md"),
     "large": (large, EVALUATION, "docs/detector.md"),
     "videos": (videos, VIDEOS, "docs/detector.md"),
     "jpeg-transfer": (jpeg_transfer, JPEG_TRANSFER, "docs/detector.md"),

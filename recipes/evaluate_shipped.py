@@ -39,6 +39,7 @@ from shipped import (
 from third_party import FACES, UPSCALERS
 
 from gandetect.detect.calibration import (
+    CONFIDENCE,
     allowed_exceedances,
     class_thresholds,
     described_classes,
@@ -90,9 +91,14 @@ KINDS_OF_REALS = {
 METHOD = [
     "By `python recipes/evaluate_shipped.py`, on sets of `recipes/third_party.py`: networks that "
     "others trained, none of them used in training. `validation` sets were looked at while the "
-    "recipe was chosen, and so were realesrgan and waifu2x in an earlier form; the other `test` "
-    "sets were measured once, on the model as it is. Intervals are 95 %, from resampling "
-    "photographs (images of one photograph, real and enlarged, are one cluster).",
+    "recipe was chosen, and so were realesrgan and waifu2x in an earlier form. The weights of the "
+    "model were chosen without a look at the other `test` sets. The rules by which soft and "
+    "resized images are judged came later, when all sets had been measured: what they leave of "
+    "the shares called generated is no untouched test any more. Intervals are 95 %, from "
+    "resampling photographs (images of one photograph, real and enlarged, are one cluster).",
+    "The photographs are those that the thresholds and the probabilities rest on: no generator "
+    "and no training saw them, but how often they are called generated tests the certificate "
+    "only where it says so, on halves of them.",
     "The enlarged images are compared with the very crops that were reduced and enlarged: same "
     "content, size, PNG writer. Crops of a photograph keep what its JPEG left in it, which "
     "reducing has weakened in the enlarged ones: in the `reduced` rows the photograph was reduced "
@@ -342,6 +348,7 @@ def certificate(
 
     `share_above`: of the splits in which more than the stated rate of the other reals was flagged,
     which a certificate of 95 % confidence allows in one of twenty, were the packages alike.
+    `on_average`: thresholds as of `--conformal`, whose rates hold in the mean over the splits.
     """
     package = {row["group"]: row["package"] for row in photographs}
     first: dict[str, float] = {}
@@ -355,6 +362,11 @@ def certificate(
         "packages": len(set(packages)),
         "by_photograph": _split_halves(scores, np.arange(len(scores))),
         "by_package": _split_halves(scores, packages),
+        "on_average": [
+            _split_halves(scores, groups, fpr, confidence=None) | {"parts": parts}
+            for parts, groups in (("photographs", np.arange(len(scores))), ("packages", packages))
+            for fpr in (FPR, 0.01)
+        ],
         "classes_by_photograph": _split_classes(model, judged, {name: name for name in package}),
         "classes_by_package": _split_classes(model, judged, package),
     }
@@ -401,14 +413,19 @@ def score_of(model: Model, sample: Sample) -> float:
     return float(model.score_features(torch.from_numpy(sample.features)).mean())
 
 
-def _split_halves(scores: np.ndarray, groups: np.ndarray) -> dict[str, Any]:
+def _split_halves(
+    scores: np.ndarray,
+    groups: np.ndarray,
+    fpr: float = FPR,
+    confidence: float | None = CONFIDENCE,
+) -> dict[str, Any]:
     rates = []
     for chosen in _halves(groups):
         own, others = np.sort(scores[chosen]), scores[~chosen]
-        allowed = allowed_exceedances(len(own), FPR)
+        allowed = allowed_exceedances(len(own), fpr, confidence)
         if allowed is not None and len(others):
             rates.append(float((others > own[-1 - allowed]).mean()))
-    return _told(rates)
+    return _told(rates, fpr)
 
 
 def _split_classes(model: Model, judged: Dataset, part_of: Mapping[str, str]) -> dict[str, Any]:
@@ -439,12 +456,12 @@ def _halves(groups: np.ndarray) -> Iterator[np.ndarray]:
         yield np.isin(groups, names[rng.permutation(len(names))[: len(names) // 2]])
 
 
-def _told(rates: Sequence[float]) -> dict[str, Any]:
+def _told(rates: Sequence[float], fpr: float = FPR) -> dict[str, Any]:
     return {
-        "fpr": FPR,
+        "fpr": fpr,
         "splits": len(rates),
         "mean_flagged": float(np.mean(rates)),
-        "share_above": float(np.mean(np.array(rates) > FPR)),
+        "share_above": float(np.mean(np.array(rates) > fpr)),
     }
 
 

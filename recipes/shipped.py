@@ -335,12 +335,16 @@ def certificate_section(found: dict[str, Any]) -> list[str]:
             ("package, with thresholds of the classes", found["classes_by_package"]),
         )
     ]
+    average = ", ".join(
+        f"{row['mean_flagged']:.1%} at {row['fpr']:.0%} dealt by {row['parts']}"
+        for row in found["on_average"]
+    )
     return [
         f"**The certificate**, tested on the {found['photographs']} held-out photographs from "
         f"{found['packages']} packages: thresholds from one half, false alarms on the other, "
         f"{found['by_photograph']['splits']} random halves. Dealt {'; '.join(parts)}. Photographs "
         "of other sources are not exchangeable with those that a threshold rests on; the figures "
-        "by package say by how much.",
+        f"by package say by how much. Rates on average (`--conformal`): flagged {average}.",
         "",
     ]
 

@@ -31,6 +31,7 @@ from gandetect.report.upsampling_tables import (
     estimate,
     interval,
     names_of,
+    part,
     value_of,
 )
 from gandetect.report.upsampling_words import Answer, answers
@@ -41,6 +42,8 @@ FORMAT_VERSION = 1
 SMOKE = "smoke"
 _TITLE = "Does detection survive other up-samplers?"
 _NAME_LETTERS = 80
+# Generators whose images lie near fewer photographs than this are named.
+_POOR_COVERAGE = 0.5
 # Where each scale begins, and its colors from there to one.
 _SCALES = {
     AUC: (0.5, _HEAT),
@@ -169,6 +172,35 @@ def _warnings(results: Results) -> Iterable[str]:
         yield (
             f"{', '.join(failed)} learned too little to stand for a generator: detecting what has "
             "learned nothing is easy and proves nothing."
+        )
+    if results.get("preset") != SMOKE:
+        yield from _what_figures_rest_on(results)
+
+
+def _what_figures_rest_on(results: Results) -> Iterable[str]:
+    if (results.get("options") or {}).get("seeds") == 1:
+        yield (
+            "Each up-sampling was trained once. What sets two of these generators apart may be "
+            "their up-sampling, or that they are two networks: only further seeds would tell."
+        )
+    told_by = {name: part(results, "audit", name).get("brightness") for name in names_of(results)}
+    bright = [name for name, auc in told_by.items() if auc and auc[1] > 0.5]
+    if bright:
+        yield (
+            f"Brightness alone tells {', '.join(bright)} from photographs better than chance (see "
+            "the leak audit). The spectral detectors do not see it; cnn/pixels does, and its "
+            "figures are in part of that."
+        )
+    poor = {
+        name: row["coverage"]
+        for name, row in part(results, "learned", "rows").items()
+        if name in names_of(results) and (row.get("coverage") or 1) < _POOR_COVERAGE
+    }
+    if poor:
+        told = ", ".join(f"{name} ({share:.0%})" for name, share in poor.items())
+        yield (
+            f"Less than half of the photographs have images of {told} near them: such generators "
+            "draw a part of what they were shown, or repeat a texture, and are easier to detect."
         )
 
 

@@ -54,6 +54,11 @@ _OTHERS = {
     "joint": "trained on all plain ones",
     "base_by_base": "the base by its own",
 }
+_EVEN_START = (
+    ", and in the first weights of up-samplings that learn a kernel (transposed convolution, pixel "
+    "shuffle, bed of nails): they begin as interpolation, since random ones begin with a "
+    "checkerboard that short trainings keep. The trace that is left was learned."
+)
 # Columns of a leak audit that are named.
 _WORST = 4
 
@@ -78,9 +83,14 @@ def training(found: Sequence[Results], results: Results) -> Fields:
         "time",
     )  # fmt: skip
     return {
-        "lead": "The generators differ in nothing but what this table says.",
+        "lead": "The generators differ in nothing but what this table says"
+        + (_EVEN_START if any(_starts_even(one) for one in found) else "."),
         "tables": (Table("generators", "Generators", head, tuple(rows), 4),),
     }
+
+
+def _starts_even(one: Results) -> bool:
+    return bool((one.get("config") or {}).get("even_start"))
 
 
 def learned(found: Results, results: Results) -> Fields:

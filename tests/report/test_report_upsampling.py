@@ -451,3 +451,24 @@ def test_a_change_of_a_number_changes_nothing_else(results: Results) -> None:
     undrawn(results)
     tables_markdown(results)
     assert results == before
+
+
+def test_what_the_figures_rest_on_is_said(results: Results) -> None:
+    assert "**Mind:**" not in tables_markdown(results)
+    results["options"]["seeds"] = 1
+    results["audit"]["nearest"]["brightness"] = [0.7, 0.6, 0.8]
+    results["learned"]["rows"]["bed_of_nails"]["coverage"] = 0.3
+    minded = [one for one in tables_markdown(results).split("\n") if one.startswith("**Mind:**")]
+    assert len(minded) == 3
+    assert "trained once" in minded[0]
+    assert "nearest" in minded[1]
+    assert "bed" not in minded[1]
+    assert "30%" in minded[2]
+    results["preset"] = "smoke"
+    assert tables_markdown(results).count("**Mind:**") == 1
+
+
+def test_first_weights_that_are_not_random_are_said(results: Results) -> None:
+    assert "they begin as interpolation" not in tables_markdown(results)
+    results["generators"][0]["config"] = {"even_start": True}
+    assert "they begin as interpolation" in tables_markdown(results)
