@@ -10,7 +10,7 @@
 # make bench-gans      every generative model in training, and drawing, beside torch's own layers
 # make bench-screen    screening: rates over bare decoding, memory, runs killed again and again, Ray
 # make model        the shipped detector from photographs alone: photographs, networks, fit (half an hour)
-# make evaluation   generators of others (pip, npm), their images, every figure of the card and of its page (two hours)
+# make evaluation   generators of others (pip, npm), their images, every figure of the card and of the pages (hours)
 # make experiments  the laboratory: every model, spectral training, up-sampling, families (hours)
 # make wheel           sdist -> wheel -> a clean environment -> one op
 # make clean
@@ -121,6 +121,7 @@ evaluation: $(STAMP)
 	$(BIN)/python recipes/videos.py --out data/videos --archives data/archives
 	$(BIN)/python recipes/evaluate_videos.py
 	$(BIN)/python recipes/edits.py
+	$(BIN)/python recipes/attribution.py --photographs data/photographs --out docs/attribution.json
 	$(BIN)/python bench/table.py
 
 PHOTOGRAPHS := data/photographs data/held_out
