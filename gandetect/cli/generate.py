@@ -128,8 +128,14 @@ def _generate(
 ) -> Generated:
     from gandetect.gans.asking import asked
     from gandetect.gans.generation import Writing, generate, opened
+    from gandetect.gans.sampling import check_latents
 
     model, _, training = opened(run)
+    if options["between"]:
+        try:
+            check_latents(model)
+        except ValueError as error:
+            raise click.UsageError(f"--between: {printable(str(error))}") from error
     sources, maps = options["sources"], options["maps"]
     return generate(
         run,

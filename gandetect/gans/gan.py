@@ -66,6 +66,10 @@ class GAN(AdversarialModel):
     def latents(self, count: int, rng: torch.Generator | None = None) -> Tensor:
         return 2 * torch.rand(count, self.config.latent, generator=rng) - 1
 
+    def between(self, first: Tensor, second: Tensor, share: float) -> Tensor:
+        """Latents that are `share` of the way, in a line: uniform numbers stay within -1 and 1."""
+        return (1 - share) * first + share * second
+
 
 def _generator(config: GANConfig, shape: tuple[int, int, int]) -> nn.Module:
     """Latents (N, latent) to images (N, *shape) in -1..1."""

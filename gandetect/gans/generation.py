@@ -27,7 +27,7 @@ from gandetect.gans.conditions import Conditions, conditions_of
 from gandetect.gans.inference import for_inference
 from gandetect.gans.model import GenerativeModel
 from gandetect.gans.registry import load_model
-from gandetect.gans.sampling import TOGETHER, interpolated, sample, save_grid
+from gandetect.gans.sampling import TOGETHER, check_latents, interpolated, sample, save_grid
 from gandetect.ops.conventions import member
 from gandetect.tensorfile import write_whole
 
@@ -116,6 +116,8 @@ def generate(
             "shard 1/n to n/n and a seed from 0 up"
         )
     model, facts, training = opened(source)
+    if between is not None:
+        check_latents(model)
     asked = conditions_of(model, labels, conditions, truncation)
     if truncation is not None:
         # Refused before the folder is claimed for it.

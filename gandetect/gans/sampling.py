@@ -48,10 +48,12 @@ def interpolated(
 
     (rows * steps, C, S, S) uint8, row by row.
     `conditions`: as in `sample`, a row for each way. Models with noise of their own inside have the
-    same on all of a way. Raises ValueError for fewer than one way or two steps.
+    same on all of a way. Raises ValueError for fewer than one way or two steps, and for a model
+    without latents.
     """
     if rows < 1 or steps < 2:
         raise ValueError(f"rows={rows}, steps={steps} given; want at least 1 and 2")
+    check_latents(model)
     at = next(model.parameters()).device
     first, second = (
         torch.cat([latents_of(model, seed, 2 * row + end) for row in range(rows)]) for end in (0, 1)
@@ -63,6 +65,12 @@ def interpolated(
             torch.manual_seed(_mixed(seed, 0))
             images.append(to_uint8(model.draw(latents.to(at), **conditions)).cpu())
     return torch.stack(images, dim=1).flatten(0, 1)
+
+
+def check_latents(model: GenerativeModel) -> None:
+    """Raise ValueError where `model` has no latents: all images of a way would be the same."""
+    if latents_of(model, 0, 0).numel() == 0:
+        raise ValueError(f"{model.name} has no latents, so there are no ways between them")
 
 
 def to_uint8(images: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
-from translations import moved, resumed_is_the_same
+from translations import Reduced, moved, resumed_is_the_same
 
 from gandetect.gans import UP, Trainer, model_class, preset, sample
 from gandetect.gans.attention import SelfAttention
@@ -107,6 +107,26 @@ def test_both_players_attend_at_the_side_that_was_asked_for():
         layers[0].register_forward_hook(lambda _, x, y: seen.append(tuple(y.shape[2:])))
     model.judge(model.draw(model.latents(2)), {})
     assert seen == [(8, 8), (8, 8)]
+
+
+def test_the_discriminator_adds_a_projection():
+    judge = BigGAN(replace(SMOKE, classes=3)).discriminator.eval()
+    for layer in judge.modules():
+        if isinstance(layer, SelfAttention):
+            nn.init.ones_(layer.gain)
+    x = images = torch.randn(3, 3, 32, 32)
+    for block, attention in zip(judge.blocks, judge.attentions, strict=True):
+        x = attention(block(x))
+    features = x.clamp(min=0).flatten(2).sum(dim=2)
+    plain = features @ judge.dense.weight[0] + judge.dense.bias
+    projections = features @ judge.embedding.weight.T
+    assert projections.std(dim=1).min() > 1e-2
+    labels = torch.tensor([2, 0, 1])
+    wanted = plain + projections[torch.arange(3), labels]
+    torch.testing.assert_close(judge(images, labels), wanted, atol=1e-4, rtol=1e-4)
+    without = BigGAN(SMOKE).discriminator.eval()
+    without.load_state_dict(judge.state_dict(), strict=False)
+    torch.testing.assert_close(without(images), plain, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("threshold", [0.05, 0.5, 1.0, 3.0])
@@ -282,6 +302,23 @@ def test_smoke_learns(labeled_images):
     for _ in range(25):
         trainer.iterate()
     assert distances(sample(trainer.averaged(), 48), labeled_images.images).frechet < begun / 3
+
+
+def test_images_of_a_label_have_its_color(labeled_images):
+    """A generator that ignores labels is right about a third of them."""
+    sizes = {"size": 16, "latent": 24, "widths": (32, 16, 16), "d_widths": (16, 16, 16)}
+    config = replace(SMOKE, classes=3, rate=2e-3, attention=8, **sizes)
+    trainer = Trainer("biggan", config, Reduced(labeled_images, 16))
+    for _ in range(60):
+        trainer.iterate()
+    labels = torch.arange(96) // 32
+    for images, wanted in (
+        (sample(trainer.averaged(), 96, labels=labels), labels),
+        (labeled_images.images, labeled_images.labels),
+    ):
+        # Each of the three classes is bright in a channel of its own.
+        is_right = images.float().mean(dim=(2, 3)).argmax(dim=1) == wanted
+        assert min(is_right[wanted == k].float().mean() for k in range(3)) > 0.85
 
 
 @pytest.mark.parametrize(

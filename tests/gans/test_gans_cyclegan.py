@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
-from translations import moved, resumed_is_the_same
+from translations import drawn_logits, moved, resumed_is_the_same
 
 from gandetect import nn as gnn
 from gandetect.gans import UP, Images, Trainer, model_class, preset, sample
@@ -102,6 +102,17 @@ def test_least_squares_are_whole_as_in_the_paper(batch):
     ]
     wanted = sum((one - 1).square().mean() for one in logits)
     torch.testing.assert_close(model.generator_terms(batch)["loss"], wanted)
+
+
+def test_both_discriminators_have_halved_least_squares(batch):
+    model = CycleGAN(SMOKE)
+    of_images, of_sources = map(drawn_logits, (model.discriminator, model.source_discriminator))
+    found = model.discriminator_terms(batch)["loss"]
+    wanted = [
+        0.5 * (real - 1).square().mean() + 0.5 * made.square().mean()
+        for real, made in (of_images, of_sources)
+    ]
+    torch.testing.assert_close(found, wanted[0] + wanted[1])
 
 
 def numbered(first, count):

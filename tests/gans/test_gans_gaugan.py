@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
-from translations import moved, resumed_is_the_same
+from translations import drawn_logits, moved, resumed_is_the_same
 
 from gandetect.gans import UP, Trainer, model_class, preset, sample
 from gandetect.gans.distances import distances
@@ -150,6 +150,18 @@ def test_both_discriminators_see_map_and_image_at_full_size_and_at_half(batch):
     model.discriminator(batch["images"], layout)
     assert torch.equal(seen[0], torch.cat((layout, batch["images"]), dim=1))
     assert seen[1].shape == (4, 7, 16, 16)
+
+
+def test_the_discriminators_loss_is_the_hinge_of_both_scales(batch):
+    model = GauGAN(SMOKE)
+    both = model.discriminator.fine, model.discriminator.coarse
+    fine, coarse = (drawn_logits(judge.stages[-1]) for judge in both)
+    found = model.discriminator_terms(batch)["loss"]
+    assert fine[0].shape[-1] > coarse[0].shape[-1]
+    wanted = [
+        F.relu(1 - real).mean() + F.relu(1 + painted).mean() for real, painted in (fine, coarse)
+    ]
+    torch.testing.assert_close(found, (wanted[0] + wanted[1]) / 2)
 
 
 def test_terms_add_up(batch):

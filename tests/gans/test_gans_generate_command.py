@@ -323,3 +323,18 @@ def test_ways_between_latents_begin_and_end_with_samples(checkpoint, tmp_path):
             sample = np.asarray(picture).astype(int)
         # Arithmetic differs a little with the company that an image is computed in.
         assert np.abs(ways[:side, left : left + side] - sample).max() <= 1
+
+
+@pytest.mark.parametrize("name", ["cyclegan", "unet"])
+def test_ways_of_a_model_without_latents_are_bad_usage(name, pictures, tmp_path):
+    checkpoint, out = brief_run(name, tmp_path / "run"), tmp_path / "samples"
+    sheet = tmp_path / "ways.png"
+    flags = (f"--sources={pictures}", f"--between={sheet}")
+    result = generate(checkpoint, out, *flags)
+    assert result.exit_code == 2, result.output
+    assert f"--between: {name} has no latents" in " ".join(result.stderr.split())
+    with pytest.raises(ValueError, match=f"{name} has no latents"):
+        generation.generate(checkpoint, out, 3, between=sheet)
+    assert not out.exists()
+    assert not sheet.exists()
+    assert generate(checkpoint, out, flags[0]).exit_code == 0

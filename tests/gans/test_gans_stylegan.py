@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from equalized_layers import gains
 from torch.nn import functional as F
 
 from gandetect.gans import UP, Images, Settings, Trainer, preset, sample
@@ -97,6 +98,13 @@ def test_r1_is_half_the_squared_slope_times_what_was_skipped():
     (slope,) = torch.autograd.grad(model.discriminator(x).sum(), x)
     wanted = 5 * 3 / 2 * slope.square().sum(dim=(1, 2, 3)).mean()
     torch.testing.assert_close(model.r1_terms({"images": images})["loss"], wanted)
+
+
+def test_all_weights_of_the_discriminator_are_equalized():
+    found = gains(StyleGAN(preset("stylegan")).discriminator)
+    assert len(found) == 1 + 4 * 2 + 3
+    wanted = dict.fromkeys(found, math.sqrt(2))
+    assert found == pytest.approx({**wanted, list(found)[-1]: 1}, rel=1e-4)
 
 
 @pytest.mark.parametrize("up", UP)

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from equalized_layers import gains
 from torch import nn
 from torch.nn import functional as F
 
-from gandetect.gans import Images, Settings, Trainer, preset, sample
+from gandetect.gans import Images, Settings, Trainer, preset, sample, stylegan2
 from gandetect.gans.checkpoints import Checkpoint
 from gandetect.gans.config import Config
 from gandetect.gans.distances import distances
@@ -94,6 +95,15 @@ def test_a_down_block_filters_before_it_leaves_pixels_out():
     torch.testing.assert_close(block(x), wanted, atol=1e-5, rtol=1e-5)
 
 
+def test_all_weights_of_the_discriminator_are_equalized():
+    found = gains(StyleGAN2(preset("stylegan2")).discriminator)
+    assert len(found) == 1 + 4 * 3 + 3
+    plain = [name for name in found if name == "head" or name.endswith("shortcut")]
+    assert len(plain) == 5
+    wanted = {name: 1 if name in plain else math.sqrt(2) for name in found}
+    assert found == pytest.approx(wanted, rel=1e-4)
+
+
 def test_path_lengths_of_a_linear_generator_are_its_frobenius_norm():
     """E ‖Aᵀy‖² = ‖A‖² / (HW); with the same A for each of two layers its mean is ‖A‖²."""
     matrix, count = torch.randn(3 * 4 * 4, 5), 20_000
@@ -117,6 +127,21 @@ def test_path_lengths_are_held_at_their_running_mean():
     assert float(terms["penalty"].detach()) == pytest.approx(
         float(terms["length"].detach()) ** 2, rel=0.6
     )
+
+
+@pytest.mark.parametrize(("batch", "half"), [(4, 2), (7, 3), (1, 1)])
+def test_path_lengths_are_taken_of_half_a_batch(batch, half, monkeypatch):
+    seen = []
+
+    def noted(images, w):
+        seen.append((len(images), tuple(w.shape), path_lengths(images, w)))
+        return seen[-1][2]
+
+    monkeypatch.setattr(stylegan2, "path_lengths", noted)
+    terms = StyleGAN2(TINY).path_terms({"images": torch.zeros(batch, 3, 16, 16)})
+    ((images, shape, lengths),) = seen
+    assert (images, shape, len(lengths)) == (half, (half, 6, 8), half)
+    torch.testing.assert_close(terms["length"], lengths.mean())
 
 
 @pytest.mark.parametrize("up", UPS)
@@ -189,6 +214,32 @@ def test_without_truncation_left_all_images_are_the_mean_image():
     drawn = model.draw(model.latents(3), truncation=0)
     torch.testing.assert_close(drawn, drawn[:1].expand(3, -1, -1, -1))
     assert model.draw(model.latents(3), truncation=1).std(dim=0).mean() > 1e-3
+
+
+def test_the_presets_truncate_by_seven_tenths():
+    assert preset("stylegan2", "run").truncation == SMOKE.truncation == 0.7
+
+
+@pytest.mark.parametrize("truncation", [0.7, 0.4])
+def test_samples_have_styles_truncated_as_the_configuration_says(truncation):
+    model = StyleGAN2(replace(TINY, truncation=truncation)).eval()
+    generator = model.generator
+    generator.mapping.mean.normal_()
+    for layer in model.modules():
+        if hasattr(layer, "strength"):
+            nn.init.ones_(layer.strength)
+    z, mean = model.latents(3), generator.mapping.mean
+    w = (mean + truncation * (generator.mapping(z) - mean))[:, None].expand(-1, 6, -1)
+
+    def seeded(images, *given, **options):
+        torch.manual_seed(1)
+        return images(*given, **options)
+
+    drawn = seeded(model.draw, z)
+    assert torch.equal(drawn, seeded(model.draw, z, truncation=truncation))
+    assert (drawn - seeded(model.draw, z, truncation=1.0)).abs().max() > 0.1
+    wanted = seeded(generator.synthesis, w).clamp(-1, 1)
+    torch.testing.assert_close(drawn, wanted, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("up", UPS)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
-from translations import moved, resumed_is_the_same
+from translations import drawn_logits, moved, resumed_is_the_same
 
 from gandetect import nn as gnn
 from gandetect.detect.networks.mask import MaskNetwork
@@ -126,6 +126,15 @@ def test_terms_are_an_l1_distance_and_the_patches(batch):
     logits = model.discriminator(torch.cat((batch["sources"], made), dim=1))
     torch.testing.assert_close(terms["adversarial"], F.softplus(-logits).mean())
     torch.testing.assert_close(terms["loss"], terms["l1"] + 0.5 * terms["adversarial"])
+
+
+def test_the_discriminator_has_the_logistic_loss(batch):
+    model = UNet(SMOKE)
+    logits = drawn_logits(model.discriminator)
+    found = model.discriminator_terms(batch)["loss"]
+    real, made = logits
+    wanted = -real.sigmoid().log().mean() - (1 - made.sigmoid()).log().mean()
+    torch.testing.assert_close(found, wanted)
 
 
 def test_the_discriminator_sees_the_source_beside_the_image(batch):

@@ -141,6 +141,29 @@ def test_vectors_are_of_deviation_one():
         torch.testing.assert_close(deviations, torch.ones(3), atol=0.05, rtol=0)
 
 
+def test_the_loss_has_the_commitment_of_both_maps():
+    """With its weight, and gradients of its own in the encoder."""
+    images, slopes, pulls = as_input(plain_images(24, 16).images), [], []
+    for weight in (0.25, 2.0):
+        torch.manual_seed(1)
+        model, seen = VQVAE2(replace(TINY, size=16, commitment=weight)), []
+        for part in (model.top_codes, model.bottom_codes, model.decoder):
+            part.register_forward_hook(lambda _, given, y, seen=seen: seen.append((given[0], y)))
+        loss = model.coder_terms({"images": images})["loss"]
+        (*quantized, (_, decoded)) = seen
+        top, bottom = ((x - found.vectors.detach()).square().mean() for x, found in quantized)
+        assert min(top, bottom) > 0.05
+        error = (decoded - images).square().mean()
+        torch.testing.assert_close(loss, error + weight * (top + bottom))
+        # Without biases: batch norm takes some of them away again.
+        weights = [one for one in model.encoder.parameters() if one.dim() > 1]
+        slopes.append(torch.autograd.grad(loss, weights, retain_graph=True))
+        pulls.append(torch.autograd.grad(top + bottom, weights))
+    for less, more, pull in zip(*slopes, pulls[0], strict=True):
+        assert pull.abs().sum() > 0
+        torch.testing.assert_close(more - less, 1.75 * pull, atol=1e-4, rtol=1e-3)
+
+
 def test_the_second_stage_leaves_the_encoder_as_it_is():
     trainer = Trainer("vqvae2", TINY, plain_images(24, 8))
     trainer.iterate()

@@ -33,6 +33,18 @@ def resumed_is_the_same(name, config, data, folder):
         assert torch.equal(tensor, parts.tensors[key]), key
 
 
+def drawn_logits(layer):
+    """Has a layer give random logits on both sides of -1 and 1; the list of them, call by call."""
+    kept = []
+
+    def instead(_, given, logits):
+        kept.append(2 * torch.randn_like(logits))
+        return kept[-1]
+
+    layer.register_forward_hook(instead)
+    return kept
+
+
 class Reduced:
     """Data whose images have their first `size` rows and columns alone."""
 

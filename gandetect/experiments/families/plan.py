@@ -13,8 +13,8 @@ from typing import Any
 
 from gandetect.experiments.upsampling.plan import Effort
 
-# Those that learn from photographs alone, the cheapest of each kind first. Perceptrons and models
-# of classes and counts want other data.
+# Those that draw photographs, the cheapest of each kind first. Perceptrons and models of classes
+# want other data, and what draws counted things draws scenes.
 FAMILIES = (
     "dcgan",
     "lsgan",
