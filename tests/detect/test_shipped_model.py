@@ -3,6 +3,7 @@
 import hashlib
 import json
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,6 +29,10 @@ def test_the_file_is_the_one_that_was_measured(model):
         json.loads((FILES / "upsampling-v2.evaluation.json").read_text())["sha256"] == model.sha256
     )
     assert model.sha256 in (FILES / "upsampling-v2.md").read_text()
+    documents = Path(__file__).resolve().parents[2] / "docs"
+    assert json.loads((documents / "jpeg-transfer.json").read_text())["model"] == model.sha256
+    videos = json.loads((documents / "videos.json").read_text())
+    assert videos["model"]["sha256"] == model.sha256
 
 
 def test_the_card_quotes_every_measured_row(model):

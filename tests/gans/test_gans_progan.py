@@ -80,7 +80,7 @@ def test_real_images_are_faded_as_generated_ones_are():
 
 
 def test_all_weights_are_equalized():
-    """√2 everywhere, for what leaks; an image and a logit are not passed through anything."""
+    """Gains of √2 before what leaks, 1 for images and logits; the first is the paper's code's."""
     model = ProGAN(preset("progan"))
     found = gains(model.generator)
     assert len(found) == 2 + 4 * 2 + 5
