@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from gandetect.gans.config import check_widths
-from gandetect.gans.model import AdversarialConfig, AdversarialModel
+from gandetect.gans.model import AdversarialConfig, AdversarialModel, UniformLatents
 
 _SLOPE = 0.2
 
@@ -46,7 +46,7 @@ class GANConfig(AdversarialConfig):
             )
 
 
-class GAN(AdversarialModel):
+class GAN(UniformLatents, AdversarialModel):
     name = "gan"
     up_samples: ClassVar = False
     source = (
@@ -65,10 +65,6 @@ class GAN(AdversarialModel):
 
     def latents(self, count: int, rng: torch.Generator | None = None) -> Tensor:
         return 2 * torch.rand(count, self.config.latent, generator=rng) - 1
-
-    def between(self, first: Tensor, second: Tensor, share: float) -> Tensor:
-        """Latents that are `share` of the way, in a line: uniform numbers stay within -1 and 1."""
-        return (1 - share) * first + share * second
 
 
 def _generator(config: GANConfig, shape: tuple[int, int, int]) -> nn.Module:

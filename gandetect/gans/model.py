@@ -147,6 +147,14 @@ class GenerativeModel(nn.Module, ABC):
         """Images (N, C, H, W) in -1..1 from `latents`; deterministic in eval mode."""
 
 
+class UniformLatents:
+    """For models whose latents are uniform random numbers; named before the model's own base."""
+
+    def between(self, first: Tensor, second: Tensor, share: float) -> Tensor:
+        """Latents that are `share` of the way, in a line: a circle would leave their range."""
+        return torch.lerp(first, second, share)
+
+
 @dataclass(frozen=True)
 class AdversarialConfig(Config):
     """`Config` of a generator and a discriminator.

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from gandetect.gans.config import Config, check_widths
 from gandetect.gans.masked import Scan
-from gandetect.gans.model import Batch, GenerativeModel, Phase, Player, Terms
+from gandetect.gans.model import Batch, GenerativeModel, Phase, Player, Terms, UniformLatents
 
 _MOST_LEVELS, _MOST_LAYERS, _MOST_KERNEL = 256, 32, 15
 
@@ -114,7 +114,7 @@ def pick(logits: Tensor, uniform: Tensor) -> Tensor:
     return passed.sum(dim=1).clamp(max=logits.shape[1] - 1)
 
 
-class PixelModel(GenerativeModel):
+class PixelModel(UniformLatents, GenerativeModel):
     """A causal `network` from images (N, C, H, W) to logits (N, C levels, H, W)."""
 
     drawn_from: ClassVar[Sequence[str]] = ("network",)
@@ -164,10 +164,6 @@ class PixelModel(GenerativeModel):
         """Uniform random numbers (count, C, S, S), one for each value."""
         size = self.config.size
         return torch.rand(count, self.config.channels, size, size, generator=rng)
-
-    def between(self, first: Tensor, second: Tensor, share: float) -> Tensor:
-        """Latents that are `share` of the way, in a line: uniform numbers stay within 0 and 1."""
-        return (1 - share) * first + share * second
 
     def draw(
         self,

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from gandetect.gans.codebook import Codebook, Quantized, perplexity
 from gandetect.gans.config import Config, check_widths
 from gandetect.gans.labels import labels_asked, labels_of
-from gandetect.gans.model import Batch, GenerativeModel, Phase, Player, Terms
+from gandetect.gans.model import Batch, GenerativeModel, Phase, Player, Terms, UniformLatents
 from gandetect.gans.priors import Prior
 from gandetect.gans.two_maps import Decoder, Encoder
 
@@ -88,7 +88,7 @@ class VQVAE2Config(Config):
         return self.size // 8
 
 
-class VQVAE2(GenerativeModel):
+class VQVAE2(UniformLatents, GenerativeModel):
     name = "vqvae2"
     source = (
         "Razavi, van den Oord, Vinyals, 2019, after the layers of "
@@ -220,10 +220,6 @@ class VQVAE2(GenerativeModel):
     def latents(self, count: int, rng: torch.Generator | None = None) -> Tensor:
         """Uniform random numbers (count, 5 (S/8)²), one for each code of both maps."""
         return torch.rand(count, 5 * self.config.top**2, generator=rng)
-
-    def between(self, first: Tensor, second: Tensor, share: float) -> Tensor:
-        """Latents that are `share` of the way, in a line: uniform numbers stay within 0 and 1."""
-        return (1 - share) * first + share * second
 
     def draw(
         self, latents: Tensor, *, labels: Tensor | int | None = None, **conditions: Any

@@ -47,6 +47,8 @@ from gandetect.screen.work import Scored, WorkSettings, prepare, work_here
 from gandetect.screen.writer import FileRows, Known, Writer, fitting, plain
 
 MAX_WORKERS = 32
+# What `softness` finds in suspicious pictures: scores that another version knew are not taken.
+LOOKED_FOR = ("soft", "resized")
 # Small files travel together, so that a message costs little per file; never so many that one
 # worker is left with them at the end.
 CHUNK_FILES = 32
@@ -557,7 +559,8 @@ def score_key(model: Scorer, options: ScreenOptions, fpr: float) -> str:
     rate = look_rate(model, fpr)
     if rate is None:
         return options.key()
-    return json.dumps({**asdict(options), "looked_into_up_to": rate}, sort_keys=True)
+    looked = {"looked_into_up_to": rate, "looked_for": LOOKED_FOR}
+    return json.dumps({**asdict(options), **looked}, sort_keys=True)
 
 
 def _spec_row(model: Scorer, options: ScreenOptions, fpr: float) -> dict[str, Any]:
