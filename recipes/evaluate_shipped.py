@@ -28,12 +28,11 @@ import torch
 from common import report_progress
 from scipy.special import expit
 from shipped import (
-    HELD_OUT_PAIRS,
     MODELS,
     NAME,
     SEED,
+    held_out_pairs,
     listed,
-    simulated,
     write_card,
 )
 from third_party import FACES, UPSCALERS
@@ -125,7 +124,7 @@ def main() -> int:
     found = [measured(model, *one) for one in sets(arguments.generated)]
     rows = [row for one in found for row in one["rows"]]
     grid = [row for one in found for row in one["grid"]]
-    judged = simulated(arguments.held_out, HELD_OUT_PAIRS, load_bank(arguments.networks))
+    judged = held_out_pairs(arguments.held_out, load_bank(arguments.networks))
     evaluation: dict[str, Any] = {
         "model": NAME,
         "sha256": model.sha256,
@@ -177,7 +176,8 @@ def upscaled_sets(folder: Path) -> Iterator[tuple[Path, Path, dict[str, str]]]:
 
 def measured(model: Model, generated: Path, real: Path, about: dict[str, str]) -> dict[str, Any]:
     """Of one set: the rows of every region and delivery, and against reals that were reduced first
-    those of the whole robustness grid in the largest region; its files and their leak audit."""
+    those of the whole robustness grid, each perturbation in the largest region that it leaves; its
+    files and their leak audit."""
     with_grid = KINDS_OF_REALS[about["reals"]] == REDUCED
     scored = []
     for folder, label in ((real, 0), (generated, 1)):
@@ -200,11 +200,15 @@ def measured(model: Model, generated: Path, real: Path, about: dict[str, str]) -
             classes=model.class_thresholds(FPR),
         )
     ]
-    largest = max(row["region"] for row in rows)
+    largest = {row["perturbation"]: row["region"] for row in sorted(rows, key=by_region)}
     leaks = audit_files(*scored, brightness_counts=not model.ignores_brightness)
     return {
         "rows": [row for row in rows if row["perturbation"] in DELIVERIES],
-        "grid": [brief(row) for row in rows if with_grid and row["region"] == largest],
+        "grid": [
+            brief(row)
+            for row in rows
+            if with_grid and row["region"] == largest[row["perturbation"]]
+        ],
         "data": {
             **about,
             "images": [len(one) for one in scored],
@@ -214,28 +218,37 @@ def measured(model: Model, generated: Path, real: Path, about: dict[str, str]) -
     }
 
 
+def by_region(row: dict[str, Any]) -> int:
+    """The side of the region of a row."""
+    return int(row["region"])
+
+
 def large(model: Model, folder: Path) -> dict[str, Any]:
     """Of the sets of larger images in `folder`: means and the worst over all generators, and the
-    sets' digests. Intervals are left out: each set is small."""
+    sets' digests and leak audits. Intervals are left out: each set is small."""
     rows, data = [], []
     for generated, real, about in upscaled_sets(folder):
         if not generated.is_dir():
             continue
         scored = []
         for one, label in ((real, 0), (generated, 1)):
-            found, _ = score_items(
+            found, failed = score_items(
                 folder_items(one, label),
                 lambda item: model,
                 regions=LARGE_REGIONS,
                 perturbations=named(*DELIVERIES),
                 progress=report_progress,
             )
+            if failed:
+                print(f"left out: {failed}")
             scored.append(found)
         limits, classes = model.thresholds(FPR), model.class_thresholds(FPR)
         told = tabulate(scored[0], {about["generator"]: scored[1]}, limits, classes=classes)
         rows += [row | about for row in told]
         digests = [digest(one) for one in (real, generated)]
-        data.append({**about, "images": [len(one) for one in scored], "sha256": digests})
+        leaks = audit_files(*scored, brightness_counts=not model.ignores_brightness).to_dict()
+        images = [len(one) for one in scored]
+        data.append({**about, "images": images, "sha256": digests, "audit": leaks})
     # Of both splits together.
     return {"all": summary([row | {"split": "all"} for row in rows]), "data": data}
 

@@ -178,6 +178,7 @@ def _fit_maps(options: dict[str, Any], progress: Progress) -> tuple[Dataset, Fit
         tile=tile,
         seed=options["seed"],
         steps=Steps(count=options["steps"]) if options["steps"] else None,
+        allow_leak=options["allow_leak"],
         progress=progress,
     )
     return Dataset(failed=failed), fit

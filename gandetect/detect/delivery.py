@@ -355,7 +355,7 @@ def periodicity(plane: NDArray[np.uint8], compressed: bool) -> Periodicity:
     `compressed`: whether it shows the steps of JPEG, whose blocks leave lines at multiples of 1/8;
     these are left out then, and with them the factors 8/7, 4/3, 8/5 and 2.
     """
-    lines = np.maximum(_lines(plane[:-1, :-1], 2), _lines(plane, 3))
+    lines = _lines(plane)
     frequency = np.arange(len(lines)) / (2 * (len(lines) - 1))
     usable = frequency >= _LOWEST_FREQUENCY
     if compressed:
@@ -418,16 +418,39 @@ def _step_log_odds(coefficients: Array, per_unit: int, largest: int) -> Array:
     return odds
 
 
-def _lines(plane: NDArray[np.uint8], order: int) -> Array:
-    """Spectrum of the mean log size of the differences of `order`, from 0 to 1/2 cycles per pixel,
-    relative to its neighborhood: the geometric mean of both axes, since a texture is periodic along
-    one."""
-    values, even = plane.astype(np.float32), (len(plane) - order) // 2 * 2
-    profiles = [
-        np.log(np.abs(np.diff(values, order, axis=axis)) + 1).mean(axis=1 - axis)[:even]
-        for axis in (0, 1)
+def _lines(plane: NDArray[np.uint8]) -> Array:
+    """Spectrum of the mean log size of second and of third differences, whichever is more, from 0
+    to 1/2 cycles per pixel, relative to its neighborhood: the geometric mean of both axes, since a
+    texture is periodic along one."""
+    down, across = (_difference_sizes(one) for one in (plane, plane.T))
+    spectra = [
+        _line_spectrum(one) * _line_spectrum(two) for one, two in zip(down, across, strict=True)
     ]
-    return np.asarray(np.sqrt(_line_spectrum(profiles[0]) * _line_spectrum(profiles[1])))
+    return np.asarray(np.sqrt(np.maximum(*spectra)))
+
+
+def _difference_sizes(plane: NDArray[np.uint8]) -> tuple[Array, Array]:
+    """The mean log size of the second and of the third differences down the columns of `plane`, of
+    each row; of both as many rows, an even number."""
+    values = plane.astype(np.int16)
+    first = values[1:] - values[:-1]
+    second = first[1:] - first[:-1]
+    third = second[1:] - second[:-1]
+    even = len(third) // 2 * 2
+    return _mean_logs(second[:even]), _mean_logs(third[:even])
+
+
+def _mean_logs(differences: NDArray[np.int16]) -> Array:
+    """The mean of log(|x| + 1) of each row: of 8 columns the product, at most 2041**8, has one
+    logarithm."""
+    sizes = (np.abs(differences) + 1).astype(np.float32)
+    columns = sizes.shape[1]
+    products = sizes[:, : columns // 8 * 8]
+    for _ in range(3):
+        half = products.shape[1] // 2
+        products = products[:, :half] * products[:, half:]
+    logs = np.log(products).sum(axis=1) + np.log(sizes[:, columns // 8 * 8 :]).sum(axis=1)
+    return np.asarray(logs / columns)
 
 
 def _line_spectrum(profile: Array) -> Array:
@@ -436,10 +459,10 @@ def _line_spectrum(profile: Array) -> Array:
     rest = (profile - smooth)[4:-4]
     power = np.abs(np.fft.rfft(rest * np.hanning(len(rest)))) ** 2
     reach = min(8, len(power) - 1)
-    around = np.lib.stride_tricks.sliding_window_view(
-        np.pad(power, reach, mode="reflect"), 2 * reach + 1
-    )
-    return np.asarray(power / (np.median(around, axis=1) + 1e-12))
+    padded = np.concatenate([power[reach:0:-1], power, power[-2 : -2 - reach : -1]])
+    around = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1)
+    # The middle of an odd number is their median; `np.median` takes three times as long.
+    return np.asarray(power / (np.sort(around, axis=1)[:, reach] + 1e-12))
 
 
 @lru_cache(maxsize=4096)

@@ -38,8 +38,10 @@ from gandetect.detect.training import (
     Fit,
     ModelParts,
     Sample,
+    audited,
     calibrated,
     image_files,
+    pixel_row,
 )
 from gandetect.media import MediaError, read_luma
 from gandetect.media.manifests import sources_in
@@ -115,14 +117,16 @@ def fit_maps(
     tile: int = 128,
     seed: int = 0,
     steps: Steps | None = None,
+    allow_leak: bool = False,
     progress: Progress | None = None,
 ) -> Fit:
     """Train the network `kind` of `MAPS` on four fifths of `photographs`, calibrate it on the rest.
 
     The card of the model has as `maps` what it was taught and what it found. The counts of the fit
     are of photographs that were taught, there being no generated images. Deterministic by `seed`.
-    Raises ValueError for another `kind`, for fewer than `FEWEST` + 2 sources, and for photographs
-    or tiles that are too small.
+    The edits that are judged are made as those that are taught, and audited for both. Raises
+    LeakError where the audit fails, unless `allow_leak`; ValueError for another `kind`, for fewer
+    than `FEWEST` + 2 sources, and for photographs or tiles that are too small.
     """
     if kind not in MAPS:
         raise ValueError(f"kind {kind!r} given; choose from {MAPS}")
@@ -143,10 +147,12 @@ def fit_maps(
         "found": findings(kind, asked, scores, network_maps(network, tiles)),
     }
     details = {"simulated": True, "network": described, "maps": lessons}
-    parts = ModelParts(name, kind, scorers.NETWORK, PlaneSpec("pixels", tile), fitted.arrays)
+    spec = PlaneSpec("pixels", tile)
+    parts = ModelParts(name, kind, scorers.NETWORK, spec, fitted.arrays)
     training, judged = _as_training(taught, tile), _as_dataset(asked, kept, tile)
+    found = audited(judged, (spec,), seed, allow_leak)
     return calibrated(
-        parts, training, scores, tile, seed, None, asdict(steps), details, judged=judged
+        parts, training, scores, tile, seed, found, asdict(steps), details, judged=judged
     )
 
 
@@ -228,7 +234,8 @@ def _as_dataset(questions: Sequence[Question], kept: Sequence[Source], tile: int
         [
             Sample(q.group, q.label, tile, q.image[None].numpy(), _delivery(q.quality))
             for q in questions
-        ]
+        ],
+        [pixel_row(q.image) for q in questions],
     )
     dataset.hashes[0] = [source.sha256 for source in kept]
     return dataset

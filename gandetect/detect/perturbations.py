@@ -26,6 +26,7 @@ from gandetect.detect.simulate import compress
 
 JPEG_QUALITIES = (95, 90, 85, 75, 50, 30)
 BLUR_SIGMAS = (1.0, 2.0, 4.0)
+SHARPEN_AMOUNTS = (0.5, 1.5)
 RESIZE_FACTORS = (0.5, 0.75, 1.5)
 NOISE_DEVIATION = 4.0
 H264_CRFS = (18, 23, 28, 35, 40)
@@ -53,6 +54,13 @@ class Perturbation:
 def blur(plane: Tensor, sigma: float) -> Tensor:
     """`plane` under a Gaussian of `sigma` pixels, mirrored at the edges, rounded to 8 bits."""
     return _eight_bit(ndimage.gaussian_filter(plane.numpy().astype(np.float64), sigma))
+
+
+def sharpen(plane: Tensor, amount: float) -> Tensor:
+    """`plane` with `amount` times what a Gaussian of one pixel takes away added once more: an
+    unsharp mask, clipped and rounded to 8 bits."""
+    pixels = plane.numpy().astype(np.float64)
+    return _eight_bit(pixels + amount * (pixels - ndimage.gaussian_filter(pixels, 1.0)))
 
 
 def resize(plane: Tensor, factor: float) -> Tensor:
@@ -141,6 +149,7 @@ GRID: tuple[Perturbation, ...] = (
         for q in JPEG_QUALITIES
     ),
     *(Perturbation(f"blur-{s:g}", partial(blur, sigma=s)) for s in BLUR_SIGMAS),
+    *(Perturbation(f"sharpen-{a:g}", partial(sharpen, amount=a)) for a in SHARPEN_AMOUNTS),
     *(Perturbation(f"resize-{f:g}", partial(resize, factor=f)) for f in RESIZE_FACTORS),
     Perturbation("crop", crop_center),
     Perturbation(f"noise-{NOISE_DEVIATION:g}", partial(add_noise, deviation=NOISE_DEVIATION)),

@@ -35,6 +35,7 @@ from gandetect.detect.simulation.upsamplers import MODES
 
 __all__ = [
     "GRID",
+    "LARGEST_CROP",
     "MIN_CROP",
     "MODES",
     "Compression",
@@ -51,6 +52,7 @@ __all__ = [
     "upsampled",
 ]
 
+LARGEST_CROP = 384
 # Of the pairs, where there are trained networks to draw from.
 NETWORK_SHARE = 0.5
 
@@ -75,7 +77,7 @@ def simulate(
     photographs: Sequence[Photograph],
     *,
     pairs: int,
-    side: int = 384,
+    side: int = LARGEST_CROP,
     seed: int = 0,
     networks: Sequence[GeneratorNetwork] = (),
 ) -> Iterator[Pair]:

@@ -8,6 +8,7 @@ everything.
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,6 +19,7 @@ import numpy as np
 import sklearn
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from gandetect.detect.audit import Audit, LeakError, audit, describe
@@ -44,7 +46,7 @@ from gandetect.detect.model import MIN_SIDE, Model, smallest_side
 from gandetect.detect.networks.training import Progress
 from gandetect.detect.planes import PlaneSpec
 from gandetect.detect.reference import Examples, References, make_references, traces_of
-from gandetect.detect.simulate import Pair, simulate
+from gandetect.detect.simulate import LARGEST_CROP, Pair, simulate
 from gandetect.detect.simulation.network import GeneratorNetwork
 from gandetect.detect.tiles import MAX_TILES, cut_tiles, usable_side
 from gandetect.media import MediaError, read_luma, read_rgb, sniff
@@ -77,7 +79,7 @@ class Sample:
 
 @dataclass
 class Dataset:
-    """Samples, the audit rows of their files, and why the other files could not be used."""
+    """Samples, their audit rows, and why the files could not be used that have none."""
 
     samples: list[Sample] = field(default_factory=list)
     rows: list[dict[str, float]] = field(default_factory=list)
@@ -183,19 +185,21 @@ def simulate_folder(
     min_side: int = MIN_SIDE,
     networks: Sequence[GeneratorNetwork] = (),
     sources: Mapping[Path, str] | None = None,
+    largest: int = LARGEST_CROP,
 ) -> None:
     """Add `pairs` simulated pairs of each photograph below `folder`, cut to each tile size.
 
-    Pairs smaller than `min_side` are left out. `networks`: trained generators that make half of the
-    pairs, see `autoencoders`. `sources`: the photographs to take and what each counts as; None
-    takes all, and what the manifest of the folder says of them.
+    Crops have at most `largest` pixels a side; pairs smaller than `min_side` are left out.
+    `networks`: trained generators that make half of the pairs, see `autoencoders`. `sources`: the
+    photographs to take and what each counts as; None takes all, and what the manifest of the folder
+    says of them.
     """
     if sources is None:
         sources = sources_in(folder, image_files(folder))
     files = list(sources)
     readable = [path for path in files if _note_failure(dataset, path)]
     planes = [partial(read_rgb, path) for path in readable]
-    for pair in simulate(planes, pairs=pairs, seed=seed, networks=networks):
+    for pair in simulate(planes, pairs=pairs, side=largest, seed=seed, networks=networks):
         if progress:
             progress("simulating", pair.source, len(readable))
         _add_pair(dataset, pair, sources[readable[pair.source]], spec, tiles, min_side)
@@ -226,6 +230,7 @@ def _add_pair(
 ) -> None:
     planes = (pair.real, pair.generated)
     deliveries = [_delivery_class(plane, pair) for plane in planes]
+    rows = [pixel_row(plane) for plane in planes]
     compared = isinstance(spec, FeatureSpec) and not pair.delivery.compressions
     for tile in tiles:
         try:
@@ -247,6 +252,14 @@ def _add_pair(
                     traces_of(features, squares[label]).numpy() if compared else None,
                 )
             )
+            dataset.rows.append(rows[label])
+
+
+def pixel_row(plane: Tensor) -> dict[str, float]:
+    """The audit row of a simulated luma `plane` (H, W) uint8, as the file that it would be."""
+    file = io.BytesIO()
+    Image.fromarray(plane.numpy()).save(file, "PNG")
+    return describe(file.getvalue(), plane)
 
 
 def _delivery_class(plane: Tensor, pair: Pair) -> str:
@@ -475,7 +488,7 @@ def _error_rates(samples: Sequence[Sample], scores: NDArray[np.float64]) -> list
 
 
 def audited(dataset: Dataset, specs: Sequence[Spec], seed: int, allow_leak: bool) -> Audit | None:
-    """The audit of the files; None where there are none, since simulation delivers pairs alike."""
+    """The audit of the images that `dataset` has rows of, one for each sample; None without."""
     if not dataset.rows:
         return None
     labels = [sample.label for sample in dataset.samples]

@@ -81,7 +81,8 @@ def test_the_grid_is_that_of_the_protocol_in_its_order():
     assert list(STEPS) == [
         "none",
         *("jpeg-95", "jpeg-90", "jpeg-85", "jpeg-75", "jpeg-50", "jpeg-30"),
-        *("blur-1", "blur-2", "blur-4", "resize-0.5", "resize-0.75", "resize-1.5"),
+        *("blur-1", "blur-2", "blur-4", "sharpen-0.5", "sharpen-1.5"),
+        *("resize-0.5", "resize-0.75", "resize-1.5"),
         *("crop", "noise-4", "q50+blur2", "web", "hard"),
         *("crf-18", "crf-23", "crf-28", "crf-35", "crf-40"),
     ]
@@ -115,6 +116,16 @@ def test_blur_attenuates_as_the_gaussian_of_its_width(noise, sigma):
     radius, chosen = rings(len(noise))
     gaussian = np.exp(-2 * (np.pi * sigma * radius) ** 2)
     np.testing.assert_allclose(measured, [gaussian[ring].mean() for ring in chosen], atol=0.02)
+
+
+@pytest.mark.parametrize("amount", perturbations.SHARPEN_AMOUNTS)
+def test_sharpening_adds_what_a_gaussian_takes_away(noise, amount):
+    # Of little contrast, so that nothing is clipped.
+    faint = (noise.float() / 8 + 112).round().to(torch.uint8)
+    measured = gain(faint, STEPS[f"sharpen-{amount:g}"].apply(faint))
+    radius, chosen = rings(len(faint))
+    wanted = 1 + amount * (1 - np.exp(-2 * (np.pi * radius) ** 2))
+    np.testing.assert_allclose(measured, [wanted[ring].mean() for ring in chosen], atol=0.03)
 
 
 @pytest.mark.parametrize("factor", perturbations.RESIZE_FACTORS)

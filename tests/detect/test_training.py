@@ -2,15 +2,19 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from gandetect.detect import training
+from gandetect.detect.audit import LeakError
 from gandetect.detect.evaluation import folder_items
 from gandetect.detect.features import FeatureSpec
 from gandetect.detect.model import Model
+from gandetect.detect.simulate import simulate
 from gandetect.detect.training import (
     Dataset,
     Sample,
@@ -92,6 +96,39 @@ def test_simulation_needs_no_generated_images(real_images, tmp_path):
     assert fit.n_real == fit.n_generated == 18
     # One score per photograph calibrates, however many pairs were made of it.
     assert len(fit.model.arrays["calibration.real"]) == 6
+
+
+def photographs(images, folder):
+    folder.mkdir()
+    for number, image in enumerate(images[:10]):
+        Image.fromarray(image.repeat(2, 0).repeat(2, 1)).save(folder / f"{number}.png")
+    return folder
+
+
+def test_simulated_pairs_are_audited(real_images, tmp_path):
+    dataset, spec = Dataset(), FeatureSpec()
+    simulate_folder(
+        dataset, photographs(real_images, tmp_path / "photos"), spec, (64,), pairs=6, seed=0
+    )
+    assert len(dataset.rows) == len(dataset.samples)
+    fit = fit_model(dataset, spec, name="audited", tile=64)
+    assert not fit.audit.leaks
+    assert fit.model.card["training"]["audit"]["auc"][0] == pytest.approx(0.5, abs=0.05)
+
+
+def test_pairs_that_are_not_delivered_alike_are_refused(real_images, tmp_path, monkeypatch):
+    def uneven(*arguments, **settings):
+        for pair in simulate(*arguments, **settings):
+            side = pair.generated.shape[0] // 2 * 2 - 10
+            yield replace(pair, generated=pair.generated[:side, :side])
+
+    monkeypatch.setattr(training, "simulate", uneven)
+    dataset, spec = Dataset(), FeatureSpec()
+    simulate_folder(
+        dataset, photographs(real_images, tmp_path / "photos"), spec, (64,), pairs=6, seed=0
+    )
+    with pytest.raises(LeakError, match="width"):
+        fit_model(dataset, spec, name="uneven", tile=64)
 
 
 def test_scores_come_from_fits_that_did_not_see_the_source():
