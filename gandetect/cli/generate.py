@@ -80,7 +80,8 @@ with other images, a full disk), 130 stopped by Ctrl-C.
     "--truncation",
     metavar="X",
     type=float,
-    help="Of stylegan, stylegan2 (1 for none, 0 for the mean image) and biggan (a threshold).",
+    help="Of stylegan, stylegan2 and mc2-stylegan2 (1 for none, 0 for the mean image) and biggan "
+    "(a threshold).",
 )
 @click.option("--shard", metavar="I/N", default="1/1", help="Draw the I-th of N parts.")
 @click.option("--grid", metavar="FILE", help="Also write a sheet of the first 64 images.")

@@ -19,7 +19,12 @@ from gandetect.gans.losses import LOSSES
 from gandetect.gans.model import Batch, GenerativeModel, Phase, Player, Terms
 from gandetect.gans.patch_discriminator import PatchDiscriminator, begin_
 from gandetect.gans.pool import ImagePool
-from gandetect.gans.translation import TranslationConfig, sources_of, wanted_sources
+from gandetect.gans.translation import (
+    TranslationConfig,
+    refuse_latents,
+    sources_of,
+    wanted_sources,
+)
 from gandetect.gans.upsampling import up_conv
 from gandetect.ops.conventions import member
 
@@ -60,6 +65,7 @@ class CycleGANConfig(TranslationConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        refuse_latents(self)
         member("norm", self.norm, tuple(_NORMS))
         if self.size % (1 << _DOWNS) or self.size < 16:
             raise ValueError(f"size={self.size} given; want a multiple of {1 << _DOWNS} from 16 up")

@@ -34,6 +34,7 @@ class MC2StyleGAN2Config(StyleGAN2Config):
     kinds: int = 3
     counting: float = 0.2
     truncation: float = 1.0
+    r1: float = 10.0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -31,7 +31,8 @@ def sample(
     start = first // TOGETHER * TOGETHER
     parts = []
     for begin in range(start, first + count, TOGETHER):
-        images = _drawn(model, seed, begin, _rows(conditions, begin - first, count))
+        asked = _rows(conditions, begin - first, count)
+        images = _drawn(model, _latents(model, seed, begin), seed, begin, asked)
         parts.append(images[max(first - begin, 0) : first + count - begin])
     return torch.cat(parts)
 
@@ -47,24 +48,40 @@ def interpolated(
     """`rows` ways in `steps` images each, from image 2 i of `seed` to 2 i + 1.
 
     (rows * steps, C, S, S) uint8, row by row.
-    `conditions`: as in `sample`, a row for each way. Models with noise of their own inside have the
-    same on all of a way. Raises ValueError for fewer than one way or two steps, and for a model
-    without latents.
+    `conditions`: as in `sample`, a row for each way. Models with noise of their own inside have on
+    all of a way that of its first image. Raises ValueError for fewer than one way or two steps, and
+    for a model without latents.
     """
     if rows < 1 or steps < 2:
         raise ValueError(f"rows={rows}, steps={steps} given; want at least 1 and 2")
     check_latents(model)
-    at = next(model.parameters()).device
-    first, second = (
-        torch.cat([latents_of(model, seed, 2 * row + end) for row in range(rows)]) for end in (0, 1)
-    )
-    images = []
-    for step in range(steps):
-        latents = model.between(first, second, step / (steps - 1))
-        with torch.inference_mode(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(_mixed(seed, 0))
-            images.append(to_uint8(model.draw(latents.to(at), **conditions)).cpu())
-    return torch.stack(images, dim=1).flatten(0, 1)
+    ways = []
+    for begin in range(0, 2 * rows, TOGETHER):
+        asked = _rows(conditions, begin // 2, rows, TOGETHER // 2)
+        # An image and the one that its way leads to are given the same.
+        asked = {name: _twice(value) for name, value in asked.items()}
+        ways.append(
+            [_part_of_ways(model, seed, begin, step / (steps - 1), asked) for step in range(steps)]
+        )
+    images = torch.cat([torch.stack(one, dim=1) for one in ways])
+    return images[:rows].flatten(0, 1)
+
+
+def _part_of_ways(
+    model: GenerativeModel, seed: int, begin: int, share: float, conditions: dict[str, Any]
+) -> Tensor:
+    """Images that lie `share` of the way from each even one of `TOGETHER` to the one after it.
+
+    Drawn in the place of the even one, so that noise inside the model is that image's own.
+    """
+    latents = _latents(model, seed, begin)
+    first, second = latents[::2], latents[1::2]
+    # Exactly, so that ways begin and end with images of the seed.
+    between = {0.0: first, 1.0: second}.get(share)
+    if between is None:
+        between = model.between(first, second, share)
+    both = torch.stack([between, second], dim=1).flatten(0, 1)
+    return _drawn(model, both, seed, begin, conditions)[::2]
 
 
 def check_latents(model: GenerativeModel) -> None:
@@ -98,19 +115,31 @@ def save_grid(images: Tensor, path: str | Path, columns: int = 8) -> None:
     grid(images, columns).save(path)
 
 
-def _drawn(model: GenerativeModel, seed: int, begin: int, conditions: dict[str, Any]) -> Tensor:
-    """`TOGETHER` images from number `begin`; noise inside the model is theirs too."""
+def _latents(model: GenerativeModel, seed: int, begin: int) -> Tensor:
+    """Those of `TOGETHER` images from number `begin`."""
+    return torch.cat([latents_of(model, seed, begin + i) for i in range(TOGETHER)])
+
+
+def _drawn(
+    model: GenerativeModel, latents: Tensor, seed: int, begin: int, conditions: dict[str, Any]
+) -> Tensor:
+    """The images of `TOGETHER` latents; noise inside the model is that of images from `begin`."""
     at = next(model.parameters()).device
-    latents = torch.cat([latents_of(model, seed, begin + i) for i in range(TOGETHER)])
     with torch.inference_mode(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(_mixed(seed, begin))
         return to_uint8(model.draw(latents.to(at), **conditions)).cpu()
 
 
-def _rows(conditions: dict[str, Any], begin: int, count: int) -> dict[str, Any]:
-    """The conditions of `TOGETHER` images from number `begin` of `count`, repeated at the ends."""
-    at = torch.arange(begin, begin + TOGETHER).clamp(0, count - 1)
+def _rows(
+    conditions: dict[str, Any], begin: int, count: int, together: int = TOGETHER
+) -> dict[str, Any]:
+    """The conditions of `together` images from number `begin` of `count`, repeated at the ends."""
+    at = torch.arange(begin, begin + together).clamp(0, count - 1)
     return {k: v[at] if isinstance(v, Tensor) and v.dim() else v for k, v in conditions.items()}
+
+
+def _twice(value: Any) -> Any:
+    return value.repeat_interleave(2, 0) if isinstance(value, Tensor) and value.dim() else value
 
 
 def _mixed(seed: int, index: int) -> int:

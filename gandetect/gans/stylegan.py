@@ -34,6 +34,7 @@ class StyleGANConfig(StyleConfig):
 
     up: str = "bilinear"
     mean_decay: float = 0.995
+    r1: float = 10.0
 
 
 class AdaptiveNorm(nn.Module):
@@ -133,9 +134,8 @@ class StyleGAN(StyleModel):
     source = (
         "Karras et al., 2019 (arXiv 1812.04948), written anew; it does not grow, w has 128 values "
         "of 4 layers for their 512 of 8 and widths are at most 64; R1 is taken every 16 "
-        "iterations, as in StyleGAN2, and weighs 1 for their 10; up-sampling is bilinear before "
-        "the convolution for nearest before and a blur after it; samples are truncated in all "
-        "layers, theirs in the first 8"
+        "iterations, as in StyleGAN2; up-sampling is bilinear before the convolution for nearest "
+        "before and a blur after it; samples are truncated in all layers, theirs in the first 8"
     )
     Configuration = StyleGANConfig
     presets: ClassVar = {

@@ -38,6 +38,12 @@ class TranslationConfig(Config):
         check_patches(self.size, self.d_width, self.d_downs)
 
 
+def refuse_latents(config: Config) -> None:
+    """Raise ValueError where a `config` has latents though images follow from their sources."""
+    if config.latent:
+        raise ValueError(f"latent={config.latent} given; images of images have none, want 0")
+
+
 def sources_of(batch: Batch) -> Tensor:
     """What a batch's images are to be made of, (N, C, S, S) in -1..1; ValueError without."""
     if "sources" not in batch:

@@ -20,7 +20,12 @@ from gandetect.gans.config import check_widths
 from gandetect.gans.losses import LOSSES
 from gandetect.gans.model import Batch, GenerativeModel, Phase, Player, Terms
 from gandetect.gans.patch_discriminator import PatchDiscriminator
-from gandetect.gans.translation import TranslationConfig, sources_of, wanted_sources
+from gandetect.gans.translation import (
+    TranslationConfig,
+    refuse_latents,
+    sources_of,
+    wanted_sources,
+)
 from gandetect.gans.upsampling import UpProjection
 from gandetect.nn import unet
 
@@ -45,6 +50,7 @@ class UNetConfig(TranslationConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        refuse_latents(self)
         check_widths("widths", self.widths)
         halvings = len(self.widths) - 1
         if halvings < 1 or self.size % (1 << halvings) or self.size >> halvings < 2:

@@ -132,3 +132,19 @@ def test_the_transposed_convolution_of_jung_and_keuper():
 def test_refusals(changes, told):
     with pytest.raises(ValueError, match=told):
         DCGANConfig(**changes)
+
+
+def test_the_generator_of_512_channels_takes_209_mflop_an_image():
+    """Of the notes: two for each weight that meets a pixel, norms and biases left out."""
+    model = DCGAN(replace(preset("dcgan", "run"), widths=(512, 256, 128, 64)))
+    found = []
+
+    def count(layer, inputs, output):
+        each_meets = layer.weight.numel() // layer.in_channels
+        found.append(2 * inputs[0][0].numel() * each_meets)
+
+    for layer in leaves(model.generator):
+        if isinstance(layer, CONVOLUTIONS):
+            layer.register_forward_hook(count)
+    model.draw(model.latents(2))
+    assert round(sum(found) / 1e6) == 209

@@ -16,11 +16,11 @@ def quantiles(of, count=8000):
     return of.icdf((torch.arange(count).double() + 0.5) / count)[:, None]
 
 
-def trained():
+def trained(p=P, q=Q):
     network = nn.Sequential(nn.Linear(1, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh())
     network.append(nn.Linear(32, 1)).double()
     optimizer = torch.optim.LBFGS(network.parameters(), max_iter=120, line_search_fn="strong_wolfe")
-    real, generated = quantiles(P), quantiles(Q)
+    real, generated = quantiles(p), quantiles(q)
 
     def loss():
         optimizer.zero_grad()
@@ -45,3 +45,10 @@ def test_it_is_learned_within_two_percent():
     wanted = torch.trapezoid(p * (p / (p + q)).log() + q * (q / (p + q)).log(), x)
     assert wanted > -math.log(4)
     assert abs(-value - wanted.item()) < 2e-3
+
+
+def test_equal_distributions_leave_it_undecided_and_the_value_at_minus_ln_4():
+    network, value = trained(P, P)
+    with torch.no_grad():
+        assert (network(quantiles(P)).sigmoid() - 0.5).abs().max() < 0.02
+    assert abs(-value + math.log(4)) < 1e-6

@@ -136,13 +136,30 @@ def test_each_way_has_conditions_of_its_own(name):
     assert min(apart(a, b) for a, b in zip(firsts, seconds, strict=True)) > 20
 
 
-@pytest.mark.parametrize("name", ["stylegan", "stylegan2", "mc2-stylegan2"])
-def test_all_of_a_way_have_the_same_noise(name, monkeypatch):
+def noisy(name):
     model = untrained(name)
     for layer in model.modules():
         if hasattr(layer, "strength"):
             nn.init.ones_(layer.strength)
-    monkeypatch.setattr(model, "between", lambda first, second, share: torch.ones_like(first))
+    return model
+
+
+STYLED = ["stylegan", "stylegan2", "mc2-stylegan2"]
+
+
+@pytest.mark.parametrize("name", STYLED)
+def test_ways_begin_with_samples_where_there_is_noise(name):
+    model = noisy(name)
+    found = interpolated(model, 18, 2, seed=2, **conditions(model, [2, 1] * 9))
+    samples = sample(model, 36, seed=2, **conditions(model, [2, 2, 1, 1] * 9))
+    assert torch.equal(found[0::2], samples[0::2])
+
+
+@pytest.mark.parametrize("name", STYLED)
+def test_all_of_a_way_have_the_same_noise(name, monkeypatch):
+    model = noisy(name)
+    alike = model.latents(1)
+    monkeypatch.setattr(model, "latents", lambda count, rng=None: alike.expand(count, -1))
     ways = interpolated(model, 2, 3, **conditions(model, [1, 1])).unflatten(0, (2, 3))
     assert torch.equal(ways, ways[:, :1].expand_as(ways))
     assert apart(*ways[:, 0]) > 20
@@ -159,6 +176,12 @@ def test_uniform_latents_stay_within_their_bounds(name, least):
         found = model.between(first, second, share)
         assert least <= found.min() < found.max() <= 1
         torch.testing.assert_close(found, first + share * (second - first))
+
+
+@pytest.mark.parametrize("name", WITHOUT_LATENTS)
+def test_latents_are_refused_where_images_follow_from_sources(name):
+    with pytest.raises(ValueError, match="latent=8"):
+        replace(preset(name, "smoke"), latent=8)
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,24 @@ def test_images_are_those_of_the_twin(name, up, monkeypatch):
         torch.testing.assert_close(drawing(ours, latents)(), wanted, atol=LIMIT, rtol=0)
 
 
+def test_images_of_a_class_are_those_of_the_twin(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCH))
+    from generators import trained_alike, twin
+
+    model = model_class("biggan")(replace(preset("biggan", "run"), classes=3)).requires_grad_(False)
+    trained_alike(model)
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.Embedding):
+            torch.nn.init.normal_(layer.weight)
+    latents, labels = model.latents(6), torch.arange(6) % 3
+    ours, theirs = for_inference(model), twin(model)
+    with torch.inference_mode():
+        wanted, other = (theirs.draw(latents, labels=one) for one in (labels, labels.flip(0)))
+        found = ours.draw(latents, labels=labels)
+    assert (wanted - other).abs().max() > 0.1
+    torch.testing.assert_close(found, wanted, atol=LIMIT, rtol=0)
+
+
 def test_what_the_benchmark_times_is_what_is_tested(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCH))
     import generators

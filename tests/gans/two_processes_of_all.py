@@ -1,36 +1,21 @@
 """What each process of `test_gans_distributed` does with every model: two iterations."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import torch
-from tiny_runs import tiny_images
+from small_presets import images_for, small
 
-from gandetect.gans import MODELS, Images, Trainer, preset
+from gandetect.gans import MODELS, Trainer
 from gandetect.gans.preparing import prepared
 
 ITERATIONS = 2
 
 
-def small(name):
-    """The smoke preset, with all of its phases in the first iterations."""
-    config = preset(name, "smoke")
-    early = {"batch": 4, "r1_every": 1, "path_every": 1, "code_steps": 1, "steps": ITERATIONS}
-    return replace(config, **{key: v for key, v in early.items() if hasattr(config, key)})
-
-
-def images_for(config):
-    found = tiny_images(24, config.size, config.channels)
-    labels = torch.arange(24) % max(getattr(config, "classes", 0), 1)
-    sources = [f"photo{n // 4}" for n in range(24)]
-    return Images(found.images, found.card(), labels, sources=sources)
-
-
 def main(folder: Path) -> None:
     kept = {}
     for name in MODELS:
-        config = small(name)
+        config = small(name, ITERATIONS)
         trainer = Trainer(name, config, prepared(name, config, images_for(config)))
         start = {k: v.detach().clone() for k, v in trainer.model.named_parameters()}
         for _ in range(ITERATIONS):
