@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from measure import interleaved, parsed, ratio, set_threads, summary, write
+from measure import interleaved, parsed, ratio, ratio_interval, set_threads, summary, write
 from torch import Tensor
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 from twins import as_torch
@@ -93,7 +93,9 @@ def measured(name: str, up: str, count: int, seconds: float) -> dict[str, Any]:
     if error > LIMIT:
         raise SystemExit(f"{name}: images differ by {error:.1e}, more than {LIMIT:.0e}")
     times = interleaved(draws, seconds)
-    rivals = {who: ratio(times[who], times["ours"]) for who in draws if who != "ours"}
+    others = [who for who in draws if who != "ours"]
+    rivals = {who: ratio(times[who], times["ours"]) for who in others}
+    intervals = {who: ratio_interval(times[who], times["ours"]) for who in others}
     return {
         "model": name,
         "up": up,
@@ -103,6 +105,7 @@ def measured(name: str, up: str, count: int, seconds: float) -> dict[str, Any]:
         "spread": float(images["ours"].std()),
         "times": {who: summary(found, count) for who, found in times.items()},
         "over_ours": rivals,
+        "intervals": intervals,
     }
 
 

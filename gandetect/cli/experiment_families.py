@@ -23,7 +23,7 @@ from gandetect.cli._experiments import (
     tell_place,
     wide_console,
 )
-from gandetect.experiments.families.plan import EFFORTS, FAMILIES, Options
+from gandetect.experiments.families.plan import EFFORTS, FAMILIES, Options, families
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,7 +103,7 @@ def _options(given: Mapping[str, Any]) -> Options:
     try:
         return Options(
             preset=given["preset"],
-            families=listed(given["families"]) if given["families"] else FAMILIES,
+            families=listed(given["families"]) if given["families"] else families(),
             seed=given["seed"],
             steps=given["steps"],
             threads=given["threads"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar, TypeVar
 
 from gandetect.gans.upsampling import UP
@@ -52,6 +52,10 @@ class Config:
     def last(self) -> str:
         """The last up-sampling."""
         return self.up_last or self.up
+
+    def of_steps(self: C, steps: int) -> C:
+        """The same of another number of iterations."""
+        return replace(self, steps=steps)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values that `from_dict` takes back."""

@@ -48,6 +48,7 @@ class CVAE(VAE):
         "Sohn, Lee, Yan, 2015, with a class in the place of an image as the condition; the prior "
         "is N(0, 1), or with prior=learned a Gaussian for each class"
     )
+    draws_photographs = False
     Configuration = CVAEConfig
     presets: ClassVar = {
         # Of digits: photographs have no classes.

@@ -53,6 +53,7 @@ class GAN(UniformLatents, AdversarialModel):
         "Goodfellow et al., 2014; Adam 2e-4, .5 in the place of momentum and leaky ReLU in the "
         "place of maxout; latents uniform in -1..1"
     )
+    draws_photographs = False
     Configuration = GANConfig
     presets: ClassVar = {
         "run": GANConfig(size=32, channels=1, batch=64, steps=12000, ema=0.99),

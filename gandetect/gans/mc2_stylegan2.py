@@ -66,6 +66,7 @@ class MC2StyleGAN2(StyleGAN2):
         "mapping network; the norm of the counting error is averaged over images and weighs 0.2, "
         "which is ours; generated images have the counts of the batch"
     )
+    draws_photographs = False
     Configuration = MC2StyleGAN2Config
     presets: ClassVar = {
         "run": MC2StyleGAN2Config(),

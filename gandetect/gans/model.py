@@ -76,6 +76,8 @@ class GenerativeModel(nn.Module, ABC):
     drawn_from : the submodules that draw samples; a running average of them is kept.
     learns_from : what batches have besides images, see `gandetect.gans.preparing`.
     up_samples : whether it has up-samplings that `up` and `up_last` choose.
+    draws_photographs : whether photographs alone teach it to draw some, which makes it a family of
+        the atlas; not so of digits, classes and counted things.
     truncates : whether `draw` takes `truncation`, which gives up variety for quality.
     """
 
@@ -86,6 +88,7 @@ class GenerativeModel(nn.Module, ABC):
     drawn_from: ClassVar[Sequence[str]] = ("generator",)
     learns_from: ClassVar[str] = "images"
     up_samples: ClassVar[bool] = True
+    draws_photographs: ClassVar[bool] = True
     truncates: ClassVar[bool] = False
 
     def __init__(self, config: Config) -> None:

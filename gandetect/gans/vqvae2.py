@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -81,6 +81,10 @@ class VQVAE2Config(Config):
             raise ValueError(f"decay={self.decay} given; want 0 <= decay < 1")
         if self.classes > _MOST_CLASSES:
             raise ValueError(f"classes={self.classes} given; want 0 to {_MOST_CLASSES}")
+
+    def of_steps(self, steps: int) -> VQVAE2Config:
+        """The same of another number of iterations, of which the priors have their share."""
+        return replace(self, steps=steps, code_steps=max(1, self.code_steps * steps // self.steps))
 
     @property
     def top(self) -> int:

@@ -155,7 +155,7 @@ def _atlas(results: Results) -> Fields:
         "lead": "Distance and spectral L1 are to photographs that nothing has seen. AUC and TPR "
         "are of the best detector, trained on the family; unseen, on all others of its world. "
         "Called unknown: share of its images where attribution knew the others only. Times are of "
-        "drawing on the machine below, which may have had other work.",
+        "drawing, the families by turns, on the machine below.",
         "tables": (Table("atlas-table", "Every family", head, tuple(rows), 4),),
     }
 
@@ -220,6 +220,11 @@ def _warnings(results: Results) -> Iterable[str]:
             "This is a smoke run: it shows that every stage works. It trains for minutes and tests "
             "on few images, so none of its figures says anything about the families."
         )
+    yield (
+        f"Each family was trained once, with seed {part(results, 'options').get('seed')}. A single "
+        "training leaves a fingerprint of its own: what tells families apart here may be that of "
+        "the training and not of the family, and no interval covers other trainings."
+    )
     for world in part(results, "worlds").values():
         ended = [one["name"] for one in world.get("generators") or [] if one.get("failed")]
         if ended:

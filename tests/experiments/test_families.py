@@ -14,11 +14,11 @@ from upsampling_sets import as_bytes, photographs
 
 from gandetect.experiments.classifiers import CLASSIFIERS, LinearLayer
 from gandetect.experiments.families import analysis, run, training
-from gandetect.experiments.families.plan import EFFORTS, FAMILIES, Options, World
+from gandetect.experiments.families.plan import EFFORTS, FAMILIES, Options, World, families
 from gandetect.experiments.families.worlds import in_world, worlds_of
 from gandetect.experiments.upsampling.steps import Steps
 from gandetect.experiments.upsampling.work import Work
-from gandetect.gans import Diverged, Images, preset, train
+from gandetect.gans import MODELS, Diverged, Images, model_class, preset, train
 from gandetect.gans.checkpoints import NAME
 from gandetect.gans.preparing import prepared
 from gandetect.report.families import read_results, sections, tables_markdown, write_report
@@ -143,6 +143,13 @@ def test_every_family_can_be_trained_from_photographs():
             config = preset(name, which)
             assert getattr(config, "classes", 0) == 0
             assert config.channels in (1, 3)
+
+
+def test_every_model_is_a_family_or_draws_something_else():
+    others = {name for name in MODELS if not model_class(name).draws_photographs}
+    assert others == {"gan", "cvae", "mc2-stylegan2"}
+    assert families() == FAMILIES
+    assert set(FAMILIES) | others == set(MODELS)
 
 
 def test_families_of_one_kind_of_image_are_one_world():

@@ -16,6 +16,8 @@ from trained_runs import contents
 
 import gandetect.gans
 from gandetect.cli import generate, train
+from gandetect.experiments.families.plan import Options
+from gandetect.experiments.families.worlds import worlds_of
 from gandetect.gans import MODELS, load_model, model_class, preset, sample
 from gandetect.gans.checkpoints import NAME, Checkpoint
 from gandetect.gans.generation import read_facts
@@ -192,3 +194,17 @@ def test_images_are_drawn_of_it(photos, tmp_path):
     for part in (1, 2):
         assert CliRunner().invoke(generate.command, [*shards, f"--shard={part}/2"]).exit_code == 0
     assert contents(tmp_path / "parts") == contents(out)
+
+
+@pytest.mark.usefixtures("line")
+def test_it_is_a_family_of_the_atlas():
+    worlds = worlds_of(Options(preset="smoke", families=("dcgan", NAMED)))
+    assert list(worlds.values()) == [["dcgan", NAMED]]
+    assert NAMED in Options().ordered
+
+
+@pytest.mark.usefixtures("folder")
+def test_without_its_line_it_is_no_family():
+    with pytest.raises(ValueError, match=f"families .'{NAMED}'. given"):
+        Options(families=("dcgan", NAMED))
+    assert NAMED not in Options().ordered

@@ -13,8 +13,8 @@ from typing import Any
 
 from gandetect.experiments.upsampling.plan import Effort
 
-# Those that draw photographs, the cheapest of each kind first. Perceptrons and models of classes
-# want other data, and what draws counted things draws scenes.
+# Those of this package that draw photographs, the cheapest of each kind first. Perceptrons and
+# models of classes want other data, and what draws counted things draws scenes.
 FAMILIES = (
     "dcgan",
     "lsgan",
@@ -58,6 +58,14 @@ EFFORTS = {
 }
 
 
+def families() -> tuple[str, ...]:
+    """`FAMILIES`, and what other models are registered that learn from photographs alone."""
+    from gandetect.gans.registry import MODELS, model_class
+
+    others = [name for name in MODELS if name not in FAMILIES]
+    return (*FAMILIES, *(name for name in others if model_class(name).draws_photographs))
+
+
 @dataclass(frozen=True)
 class World:
     """A kind of image: `size` pixels, `channels`, and how many gray `levels` a channel has."""
@@ -79,7 +87,7 @@ class World:
 class Options:
     """What the user decides.
 
-    `preset`: of every family and of the effort. `families`: of `FAMILIES`. `steps`: of each
+    `preset`: of every family and of the effort. `families`: of `families()`. `steps`: of each
     training; None is the preset's. `loaded`: by family, the run's folder or the checkpoint that is
     taken in place of a training. `threads`: of torch; None takes what torch has. `precision`: of
     the training, one of `gans.training.PRECISIONS`.
@@ -88,7 +96,7 @@ class Options:
     """
 
     preset: str = "run"
-    families: tuple[str, ...] = FAMILIES
+    families: tuple[str, ...] = field(default_factory=families)
     seed: int = 0
     steps: int | None = None
     threads: int | None = None
@@ -99,9 +107,10 @@ class Options:
     def __post_init__(self) -> None:
         if self.preset not in EFFORTS:
             raise ValueError(f"preset {self.preset!r} given; choose from {tuple(EFFORTS)}")
-        unknown = sorted(set(self.families) - set(FAMILIES))
+        known = families()
+        unknown = sorted(set(self.families) - set(known))
         if unknown:
-            raise ValueError(f"families {unknown} given; choose from {FAMILIES}")
+            raise ValueError(f"families {unknown} given; choose from {known}")
         if strangers := sorted(set(self.loaded) - set(self.families)):
             raise ValueError(f"{strangers} loaded, which are not among the families asked for")
         if len(set(self.families)) < 2:
@@ -115,7 +124,7 @@ class Options:
     @property
     def ordered(self) -> tuple[str, ...]:
         """The families in the order of their training."""
-        return tuple(name for name in FAMILIES if name in self.families)
+        return tuple(name for name in families() if name in self.families)
 
     def to_dict(self) -> dict[str, Any]:
         """The options as plain JSON values, without the effort, which follows from the preset."""

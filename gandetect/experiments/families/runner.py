@@ -10,6 +10,7 @@ not made twice. `results.json` is written after each world.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 
 from gandetect.detect.networks.training import Progress
 from gandetect.experiments.families.analysis import measured
+from gandetect.experiments.families.costs import drawing_costs
 from gandetect.experiments.families.plan import Options, World
 from gandetect.experiments.families.sets import write_sets
 from gandetect.experiments.families.training import train_all
@@ -26,6 +28,7 @@ from gandetect.experiments.upsampling.plan import REAL, SPLITS
 from gandetect.experiments.upsampling.runner import alone_in, kept, machine, spent, versions
 from gandetect.experiments.upsampling.sets import FOLDER, FORMAT
 from gandetect.experiments.upsampling.steps import Steps
+from gandetect.experiments.upsampling.training import RUNS, step_name
 from gandetect.experiments.upsampling.work import Work
 from gandetect.gans.logs import seconds_of
 
@@ -100,7 +103,13 @@ def _world(
     parts = in_world(cut, world)
     trained = train_all(work, names, parts["train"], options)
     usable = [name for name, one in trained.items() if one["failed"] is None]
-    pictures, costs = write_sets(work, usable, parts)
+    pictures = write_sets(work, usable, parts)
+    found = measured(work, pictures, usable)
+    costs = work.steps.document(
+        "costs",
+        work.steps.digest(*map(step_name, usable)),
+        partial(drawing_costs, place / RUNS, usable, parts["train"], progress),
+    )
     return {
         "data": described(parts),
         "failed": failed,
@@ -113,7 +122,7 @@ def _world(
             "format": FORMAT,
             "folders": {name: f"{FOLDER}/{name}" for name in (REAL, *usable)},
         },
-        **measured(work, pictures, usable),
+        **found,
         "seconds": _seconds(work, trained),
     }
 

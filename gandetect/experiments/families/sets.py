@@ -6,7 +6,6 @@ images of the same split; where it has latents besides, those are the set's own.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -27,17 +26,12 @@ from gandetect.gans.preparing import asked_of
 _LATENTS = 1_000_003
 
 
-def write_sets(
-    work: Work, names: Sequence[str], parts: Mapping[str, Images]
-) -> tuple[Pictures, dict[str, float]]:
-    """Write the sets of the reals and of the trained families `names` that are not there yet.
-
-    Returns them all, and for each family the seconds that drawing an image took.
-    """
+def write_sets(work: Work, names: Sequence[str], parts: Mapping[str, Images]) -> Pictures:
+    """Write the sets of the reals and of the trained families `names` that are not there yet."""
     real = {split: chosen(parts[split], work.effort.counts[split]) for split in SPLITS}
     counts = {split: len(one) for split, one in real.items()}
     work.steps.document(set_step(REAL), [digests(parts), counts], partial(_write_real, work, real))
-    costs, stems = {}, {}
+    stems = {}
     for number, name in enumerate(names):
         work.tell(f"generating images of {name}", number, len(names))
         made = work.steps.document(
@@ -45,11 +39,10 @@ def write_sets(
             [work.steps.digest(step_name(name)), digests(parts), counts, work.seed],
             partial(_write_generated, work, name, real),
         )
-        costs[name] = made["seconds_per_image"]
         if made["stems"]:
             stems[name] = made["stems"]
     sources = {split: list(one.sources or ()) for split, one in real.items()}
-    return Pictures(work.folder, counts, sources, stems), costs
+    return Pictures(work.folder, counts, sources, stems)
 
 
 def _write_real(work: Work, real: Mapping[str, Images]) -> dict[str, Any]:
@@ -60,16 +53,14 @@ def _write_generated(work: Work, name: str, real: Mapping[str, Images]) -> dict[
     run = work.folder / RUNS / name
     model, card = for_inference(load_model(run)), Checkpoint.load(run / NAME).card["data"]
     rng = np.random.default_rng(work.seed)
-    images, stems, first, seconds = {}, {}, 0, 0.0
+    images, stems, first = {}, {}, 0
     for split, one in real.items():
         # In another order than the reals that they are compared with.
         shuffled = one.take(rng.permutation(len(one)).tolist())
         asked = asked_of(model, shuffled, card)
-        begun = time.monotonic()
         images[split] = sample(model, len(one), seed=work.seed + _LATENTS, first=first, **asked)
-        seconds += time.monotonic() - begun
         if asked:
             stems[split] = list(shuffled.sources or ())
         first += len(one)
     told = write_set(work.folder, name, images)
-    return {**told, "seconds_per_image": seconds / first, "stems": stems}
+    return {**told, "stems": stems}

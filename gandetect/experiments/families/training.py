@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from gandetect.gans import (
 )
 from gandetect.gans.checkpoints import NAME, Checkpoint
 from gandetect.gans.preparing import prepared
-from gandetect.gans.vqvae2 import VQVAE2Config
 from gandetect.tensorfile import write_whole
 
 PLAIN = "plain"
@@ -62,12 +60,7 @@ def configuration(name: str, options: Options) -> Config:
         card = _checkpoint(name, options.loaded[name]).card
         return model_class(name).Configuration.from_dict(card["config"])
     base = preset(name, options.preset)
-    if options.steps is None:
-        return base
-    if isinstance(base, VQVAE2Config):
-        # Its priors learn in the second part, of which fewer steps must leave their share.
-        base = replace(base, code_steps=max(1, base.code_steps * options.steps // base.steps))
-    return replace(base, steps=options.steps)
+    return base if options.steps is None else base.of_steps(options.steps)
 
 
 def content_hash(path: str | Path) -> str:
