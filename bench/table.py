@@ -19,6 +19,7 @@ from tables import ROOT, Figure, interval, load, rows_of, told_machine
 
 RESULTS = ROOT / "bench" / "results"
 DEMO = ROOT / "docs" / "img" / "screen.txt"
+TRAININGS = ROOT / "docs/experiments/gans.json"
 RING = ROOT / "docs" / "experiments" / "ring.json"
 SPECTRAL = ROOT / "docs" / "experiments" / "spectral-training.json"
 # Best first, so that a reader meets the strongest peer at the top.
@@ -511,6 +512,63 @@ def spectral_training() -> str:
     )
 
 
+def trainings() -> str:
+    """How long each `run` preset takes, and how far its samples are from its images."""
+    report = load(TRAININGS)
+    of: dict[str, list[Any]] = {}
+    for row in report["runs"]:
+        of.setdefault(row["model"], []).append(row)
+    rows = []
+    for name, own in of.items():
+        distances = [row["learned"]["generated"]["frechet"] for row in own if row["learned"]]
+        rows.append(
+            [
+                f"`{name}`",
+                f"{own[0]['steps']:,}",
+                span([row["seconds"] / 60 for row in own], "{:.0f}".format),
+                span(distances, "{:.0f}".format),
+                f"{len(distances)} of {len(own)}",
+            ]
+        )
+    cpus = ", ".join(dict.fromkeys(row["cpu"] for row in report["runs"]))
+    header = ["`run` preset", "iterations", "minutes", "distance", "did not diverge"]
+    return (
+        f"{rows_of(header, rows)}\n\nOver the seeds; minutes of one core, which some shared with "
+        f"other work ({cpus}), {report['precision']}; the distance of samples from the images is "
+        "Fréchet's, of random filters: [all figures](../experiments/gans.md)."
+    )
+
+
+def pieces() -> str:
+    """What an op could gain where torch computes."""
+    report = load(RESULTS / "pieces.json")
+    rows = []
+    for case in report["cases"]:
+        what = f"{case['piece']}, {case['model']}"
+        if case["piece"] == "one filter":
+            least = case["bytes"] / report["machine"]["read_gb_per_s"] / 1e6
+            slower = ", ".join(
+                "{} {:.1f}x [{:.1f}, {:.1f}]".format(who, one, *case["intervals"][who])
+                for who, one in case["over_depthwise"].items()
+            )
+            told = f"as depthwise convolution; {slower}; memory allows {least:.1f} ms"
+            rows.append([what, f"{case['depthwise']['median_us'] / 1000:.1f}", told])
+            continue
+        low, high = case["interval"]
+        if case["piece"] == "filters":
+            told = f"an iteration, {case['share']:.0%} of it [{low:.0%}, {high:.0%}]"
+        else:
+            ratio = case["whole_over_cut"]
+            told = f"an iteration, {ratio:.2f}x [{low:.2f}, {high:.2f}] of one without them"
+        rows.append([what, f"{case['iteration']['median_us'] / 1000:.0f}", told])
+    machine = report["machine"]
+    note = (
+        f"{machine['cpu']}, torch {machine['torch']}, {machine['date']}, {report['threads']} "
+        "thread. `bench/results/pieces.json`."
+    )
+    return f"{rows_of(['piece', 'ms', 'of'], rows)}\n\n{note}"
+
+
 # What makes each block, the file that it is made of, and the document that it stands in.
 FIGURES: dict[str, Figure] = {
     "demo": (demo, DEMO, "README.md"),
@@ -522,6 +580,8 @@ FIGURES: dict[str, Figure] = {
     "memory": (memory, RESULTS / "screen_memory.json", "README.md"),
     "killing": (killing, RESULTS / "killing.json", "README.md"),
     **detectors.FIGURES,
+    "trainings": (trainings, TRAININGS, "docs/models/README.md"),
+    "pieces": (pieces, RESULTS / "pieces.json", "docs/adding-an-op.md"),
     "ring": (ring, RING, "docs/experiments/README.md"),
     "spectral-training": (spectral_training, SPECTRAL, "docs/spectral-training.md"),
 }

@@ -23,6 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import counting
 import torch
 from torch import Tensor
 
@@ -80,7 +81,7 @@ def trained(name: str, seed: int, images: Images, arguments: argparse.Namespace)
         return found
     settings = Settings(precision=arguments.precision)
     data = prepared(name, config, images)
-    diverged, learned, counting = None, None, None
+    diverged, learned, counts = None, None, None
     try:
         model = train(name, config, data, folder, seed=seed, settings=settings)
         asked = asked_of(model, spread(images, COMPARED), data.card())
@@ -90,7 +91,7 @@ def trained(name: str, seed: int, images: Images, arguments: argparse.Namespace)
         draw_spectra({"samples": drawn, "images": real}, folder / "spectrum.png")
         learned = learned_something(drawn, real, seed=seed).to_dict()
         if isinstance(model, MC2StyleGAN2):
-            counting = counted(model, images, drawn, asked["counts"])
+            counts = counted(model, images, drawn, asked["counts"])
     except Diverged as error:
         diverged = str(error)
     figures = {
@@ -102,7 +103,7 @@ def trained(name: str, seed: int, images: Images, arguments: argparse.Namespace)
         "cpu": device_name("cpu"),
         "diverged": diverged,
         "learned": learned,
-        "counting": counting,
+        "counting": counts,
         **told_by_log(folder),
     }
     write_whole(done, json.dumps(figures, indent=1).encode())
@@ -111,21 +112,28 @@ def trained(name: str, seed: int, images: Images, arguments: argparse.Namespace)
 
 def counted(
     model: MC2StyleGAN2, images: Images, drawn: Tensor, asked: Tensor
-) -> dict[str, float | list[float]]:
+) -> dict[str, float | list[float] | dict[str, Any]]:
     """How well the model counts in scenes that it has not seen, and draws as many as it is asked.
 
     `error`: mean distance from the counts, `constant`: that of their mean; `correlation`: of what
-    it was asked with what it counts in its own images, by kind.
+    it was asked with what it counts in its own images, by kind. `judge`: the same by a network that
+    has nothing to do with it.
     """
-    fresh = scenes(COMPARED, model.config.size, model.config.kinds, seed=1, backgrounds=images)
+    size, kinds = model.config.size, model.config.kinds
+    fresh = scenes(COMPARED, size, kinds, seed=1, backgrounds=images)
     with torch.inference_mode():
         seen, own = (model.discriminator.counted(as_input(x))[1] for x in (fresh.images, drawn))
     counts = fresh.extras["counts"].float()
-    pairs = [torch.stack([own[:, k], asked[:, k].float()]) for k in range(own.shape[1])]
+    judge, worth = counting.taught(images, size, kinds)
     return {
         "error": float((seen - counts).norm(dim=1).mean()),
         "constant": float((counts - counts.mean(dim=0)).norm(dim=1).mean()),
-        "correlation": [float(torch.corrcoef(pair)[0, 1]) for pair in pairs],
+        "correlation": counting.correlations(own, asked),
+        "judge": {
+            **worth,
+            "correlation": counting.correlations(judge.counted(drawn), asked),
+            "correlation_in_scenes": counting.correlations(judge.counted(fresh.images), counts),
+        },
     }
 
 

@@ -155,9 +155,14 @@ def _atlas(results: Results) -> Fields:
         "lead": "Distance and spectral L1 are to photographs that nothing has seen. AUC and TPR "
         "are of the best detector, trained on the family; unseen, on all others of its world. "
         "Called unknown: share of its images where attribution knew the others only. Times are of "
-        "drawing, the families by turns, on the machine below.",
+        f"drawing, the families by turns{_drawn_on(results)}.",
         "tables": (Table("atlas-table", "Every family", head, tuple(rows), 4),),
     }
+
+
+def _drawn_on(results: Results) -> str:
+    machine = part(results, "drawn_on") or part(results, "machine")
+    return f", on {machine.get('cpu')}, threads: {machine.get('threads')}" if machine else ""
 
 
 def _line(where: str, one: Results, world: Results) -> tuple[str, ...]:
