@@ -332,8 +332,10 @@ def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def robustness(grid: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Mean and worst over all generators after each perturbation."""
     lines = []
-    for perturbation in dict.fromkeys(row["perturbation"] for row in grid):
+    for perturbation in (step.name for step in GRID):
         own = [row for row in grid if row["perturbation"] == perturbation]
+        if not own:
+            continue
         worst = min(own, key=lambda row: row["auc"][0])
         lines.append(
             {

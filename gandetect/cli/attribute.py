@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -70,18 +70,26 @@ def command(**options: Any) -> None:
     With --fit the model is made, from one folder for each generator and one of photographs.
     """
     _check(options)
+    report(options, fitted if options["fit"] else _attributed)
+
+
+def report(
+    options: Mapping[str, Any], make: Callable[[Mapping[str, Any]], dict[str, Any]]
+) -> NoReturn:
+    """Print what `make` finds, or why it found nothing, and end with the code that says which."""
+    fits = make is fitted
     try:
-        result = _fitted(options) if options["fit"] else _attributed(options)
+        result = make(options)
     except ValueError as error:
         if options["as_json"]:
             click.echo(json.dumps({"error": str(error)}))
-        done = "fitted" if options["fit"] else "named"
+        done = "fitted" if fits else "named"
         click.echo(f"Nothing was {done}: {printable(str(error))}", err=True)
         sys.exit(3)
     if options["as_json"]:
         click.echo(json.dumps(result, indent=1))
     else:
-        _print_fit(result) if options["fit"] else _print_names(result)
+        _print_fit(result) if fits else _print_names(result)
     sys.exit(1 if result["failed"] else 0)
 
 
@@ -157,8 +165,8 @@ def _images(paths: Sequence[str], failed: dict[str, str]) -> Iterator[str]:
             yield found.path
 
 
-def _fitted(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What the fit to folders shows, as plain JSON values."""
+def fitted(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Fit to the folders of `options`, write the model, and say what it shows, as JSON values."""
     from gandetect.cli._progress import progress_bar
     from gandetect.detect.attribution_training import Sources, fit_sources
 

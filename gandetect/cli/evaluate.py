@@ -53,6 +53,7 @@ with the same `source` in a folder's manifest.json.
 Exit codes: 0 done, 1 done in part: some images could not be scored, or there were too few to train
 from, 2 bad usage, 3 nothing was measured.
 """
+_LEAST_REGION = 32
 COLUMNS = ("auc", "tpr_at_0.05", "tpr_at_0.01", "real_accuracy", "generated_accuracy")
 
 
@@ -89,7 +90,15 @@ COLUMNS = ("auc", "tpr_at_0.05", "tpr_at_0.01", "real_accuracy", "generated_accu
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     help="Share of generated images for which the calibration figures hold.",
 )
-@click.option("--grid", is_flag=True, help="Measure after each of 22 perturbations too.")
+@click.option("--grid", is_flag=True, help="Measure after each of 24 perturbations too.")
+@click.option(
+    "--region",
+    "regions",
+    multiple=True,
+    metavar="SIDE",
+    help="Measure in tiles of so many pixels, an even number from 32 on, or of the `whole` image; "
+    "repeat for more.  [default: 64, 128, whole]",
+)
 @click.option(
     "--transfer",
     is_flag=True,
@@ -107,8 +116,8 @@ def command(**options: Any) -> None:
 
     For each generator, with 95 % intervals from resampling sources: AUC, average precision, equal
     error rate, detection at 5, 1 and 0.1 % false alarms, both accuracies apart, calibration, and
-    what the model's thresholds do. In tiles of 64 and 128 pixels and whole, as the files are and
-    after JPEG at 90 and 75.
+    what the model's thresholds do. In tiles of 64 and 128 pixels and whole (--region), as the files
+    are and after JPEG at 90 and 75.
     """
     folders = _named(options["generated"])
     _check(options, folders)
@@ -135,10 +144,24 @@ def _named(entries: Sequence[str]) -> dict[str, str]:
     return folders
 
 
+def _regions(given: Sequence[str]) -> tuple[int | None, ...] | None:
+    """The sides of the regions, None for the whole image; nothing where none are given."""
+    sides: dict[int | None, None] = {}
+    for one in given:
+        side = int(one) if one.isdecimal() else None
+        if one != "whole" and (side is None or side < _LEAST_REGION or side % 2):
+            raise click.UsageError(
+                f"--region {one!r} given; want an even number from {_LEAST_REGION} on, or whole"
+            )
+        sides[side] = None
+    return tuple(sides) or None
+
+
 def _check(options: Mapping[str, Any], folders: Mapping[str, str]) -> None:
     """Refuse before a long run what could not be finished."""
     if options["transfer"] and len(folders) < 2:
         raise click.UsageError("--transfer needs two or more generators: repeat --generated")
+    _regions(options["regions"])
     require("gandetect evaluate", "train", "scipy", "sklearn")
     if options["report"]:
         require("--report", "report", "jinja2", "matplotlib")
@@ -162,11 +185,25 @@ def _measured(options: Mapping[str, Any], folders: Mapping[str, str]) -> dict[st
         real = folder_items(options["real"], 0, [*folders.values()])
         others = {name: [options["real"]] for name in folders}
         generated = {name: folder_items(folders[name], 1, others[name]) for name in folders}
-        result = _described(model, options)
+        told = {"real": real, **generated}
+        result = _described(model, options) | {"data": {k: _digest(v) for k, v in told.items()}}
         result |= _scored(real, generated, model, options, progress)
         if options["transfer"] or options["learning_curve"]:
             result |= _trained(real, generated, model, options, result["failed"], progress)
     return result
+
+
+def _digest(items: Sequence[Item]) -> dict[str, Any]:
+    """How many files there are, and one hash over those of the contents of what can be read."""
+    import hashlib
+    from contextlib import suppress
+
+    hashes = []
+    for item in items:
+        with suppress(OSError):
+            hashes.append(hashlib.sha256(item.path.read_bytes()).hexdigest())
+    told = hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()
+    return {"files": len(items), "sha256": told}
 
 
 def _described(model: Model, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,6 +212,7 @@ def _described(model: Model, options: Mapping[str, Any]) -> dict[str, Any]:
 
     from gandetect import __version__
     from gandetect.detect.calibration import described_classes
+    from gandetect.detect.metrics import REPLICATES
 
     thresholds, classes = _thresholds(model, options)
     return {
@@ -187,6 +225,9 @@ def _described(model: Model, options: Mapping[str, Any]) -> dict[str, Any]:
         "certified": thresholds.certified,
         "classes": described_classes(classes),
         "prevalence": options["prevalence"],
+        # Of resampling, folds and training anew.
+        "seed": 0,
+        "replicates": REPLICATES,
         "versions": {
             "gandetect": __version__,
             "torch": torch.__version__,
@@ -216,6 +257,7 @@ def _scored(
     """The figures of `model` itself, the audit, and what is drawn."""
     from gandetect.detect.evaluation import (
         DELIVERIES,
+        REGIONS,
         drawn_curves,
         main_region,
         pooled,
@@ -229,7 +271,11 @@ def _scored(
     def score(name: str, items: Sequence[Item]) -> list[Scored]:
         steps = GRID if options["grid"] else DELIVERIES
         scored, errors = score_items(
-            items, lambda item: model, perturbations=steps, progress=progress
+            items,
+            lambda item: model,
+            regions=_regions(options["regions"]) or REGIONS,
+            perturbations=steps,
+            progress=progress,
         )
         failed.update(errors)
         if not scored:
@@ -429,6 +475,7 @@ def _figures(result: dict[str, Any]) -> Table:
         f"region {result['region']}, files as they are; calibration at a prevalence of "
         f"{result['prevalence']:g}; thresholds for {result['fpr']:.3g} false alarms"
         + (" on average" if result["confidence"] is None else "")
+        + ("" if result["certified"] else ", which too few images certify")
     )
     table = _table(title, "figure", *(row["generator"] for row in rows))
     for key, name in FIGURES.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -32,7 +32,9 @@ CLASSIFIERS = {
     "mask": "network that marks edits, taught by self-made ones (--simulate)",
     "warp": "network that finds warps and undoes them, taught by self-made ones (--simulate)",
     "fusion": "several of them (--member), their logits weighed by stacking",
+    "attribution": "which of the generators, each a sub-folder of --generated, or unknown",
 }
+ATTRIBUTION = "attribution"
 # Taught by edits of the photographs while they train; they have nothing to learn from labels.
 MAPS = ("mask", "warp")
 EPILOG = """\b
@@ -79,7 +81,7 @@ Classifiers:
     "--member",
     "members",
     multiple=True,
-    type=click.Choice([name for name in CLASSIFIERS if name not in ("fusion", *MAPS)]),
+    type=click.Choice([n for n in CLASSIFIERS if n not in ("fusion", ATTRIBUTION, *MAPS)]),
     help="A classifier of a fusion; repeat. Default: logistic, spectrum and cnn-residual.",
 )
 @click.option("--tile", default=128, type=click.IntRange(min=32), help="Side of the tiles.")
@@ -107,6 +109,8 @@ def command(**options: Any) -> None:
         raise click.UsageError("--networks is for --simulate")
     if options["members"] and options["classifier"] != "fusion":
         raise click.UsageError("--member is for --classifier fusion")
+    if options["classifier"] == ATTRIBUTION:
+        _attribution(options)
     try:
         dataset, fit = _fit(options)
     except ValueError as error:
@@ -118,6 +122,23 @@ def command(**options: Any) -> None:
     result = _result(dataset, fit, options)
     click.echo(json.dumps(result, indent=1)) if options["as_json"] else _print(result)
     sys.exit(1 if dataset.failed else 0)
+
+
+def _attribution(options: dict[str, Any]) -> NoReturn:
+    """Fit what names generators, as `gandetect attribute --fit` does, which has more options."""
+    from gandetect.cli.attribute import fitted, report
+
+    if options["simulate"]:
+        raise click.UsageError("attribution learns from images of generators: give --generated DIR")
+    if options["tile"] % 2:
+        raise click.UsageError(f"--tile {options['tile']} given; give an even number")
+    folders = sorted(path for path in Path(options["generated"]).iterdir() if path.is_dir())
+    if not folders:
+        raise click.UsageError(
+            f"--generated {options['generated']}: want a sub-folder for each generator"
+        )
+    sources = [f"{folder.name}={folder}" for folder in folders]
+    report({**options, "sources": sources, "method": "discriminant"}, fitted)
 
 
 def _check_maps(options: dict[str, Any]) -> None:

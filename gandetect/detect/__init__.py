@@ -6,6 +6,7 @@ when first asked for.
 
 from __future__ import annotations
 
+import importlib
 import json
 from importlib import resources
 from typing import Any
@@ -20,7 +21,10 @@ SHIPPED = "upsampling-v2.safetensors"
 EVALUATION = "upsampling-v2.evaluation.json"
 
 __all__ = [
+    "Attributor",
+    "EditDetector",
     "FeatureSpec",
+    "FusionDetector",
     "Model",
     "NetworkDetector",
     "PlaneSpec",
@@ -35,7 +39,16 @@ __all__ = [
 ]
 
 
-_ESTIMATORS = {"NetworkDetector", "SpectralDetector", "SpectralPlane", "SpectralProfile"}
+# Where each is, which wants scikit-learn.
+_ESTIMATORS = {
+    "Attributor": "attributor",
+    "EditDetector": "compound",
+    "FusionDetector": "compound",
+    "NetworkDetector": "estimators",
+    "SpectralDetector": "estimators",
+    "SpectralPlane": "estimators",
+    "SpectralProfile": "estimators",
+}
 
 
 def load_shipped() -> Model:
@@ -54,7 +67,5 @@ def load_evaluation() -> dict[str, Any]:
 
 def __getattr__(name: str) -> Any:
     if name in _ESTIMATORS:
-        from gandetect.detect import estimators
-
-        return getattr(estimators, name)
+        return getattr(importlib.import_module(f"gandetect.detect.{_ESTIMATORS[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

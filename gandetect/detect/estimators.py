@@ -93,7 +93,7 @@ class SpectralProfile(TransformerMixin, BaseEstimator):
         return extract(tiles, spec).mean(dim=0).numpy()
 
     def __sklearn_tags__(self) -> Tags:
-        return _image_tags(super().__sklearn_tags__())
+        return image_tags(super().__sklearn_tags__())
 
 
 class SpectralPlane(TransformerMixin, BaseEstimator):
@@ -124,7 +124,7 @@ class SpectralPlane(TransformerMixin, BaseEstimator):
         return np.stack(rows)
 
     def __sklearn_tags__(self) -> Tags:
-        return _image_tags(super().__sklearn_tags__())
+        return image_tags(super().__sklearn_tags__())
 
 
 class SpectralDetector(ClassifierMixin, BaseEstimator):
@@ -176,7 +176,7 @@ class SpectralDetector(ClassifierMixin, BaseEstimator):
     def fit(self, X: Any, y: ArrayLike) -> SpectralDetector:
         """Fit to `X` and labels `y` (N,) of two classes."""
         features, labels = validate_data(self, self._as_features(X), y, dtype=np.float64)
-        self.classes_, positive = _two_classes(labels)
+        self.classes_, positive = two_classes(labels)
         self.fitted_ = self._fit_classifier(features, positive)
         self.temperature_ = self._fit_temperature(features, positive)
         return self
@@ -274,7 +274,7 @@ class NetworkDetector(ClassifierMixin, BaseEstimator):
 
         Images of one group are on one side when training holds some out to stop by.
         """
-        self.classes_, positive = _two_classes(np.asarray(y))
+        self.classes_, positive = two_classes(np.asarray(y))
         tiles = self._tiles(X)
         counts = [len(cut) for cut in tiles]
         sources = np.arange(len(positive)) if groups is None else np.asarray(groups)
@@ -303,7 +303,8 @@ class NetworkDetector(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The likelier class of each."""
-        return self.classes_[(self.decision_function(X) > 0).astype(int)]
+        positive = self.decision_function(X) > 0
+        return self.classes_[positive.astype(int)]
 
     def _tiles(self, X: Any) -> list[NDArray[Any]]:
         if self.network not in _OF_LABELS:
@@ -312,7 +313,7 @@ class NetworkDetector(ClassifierMixin, BaseEstimator):
         return [cut(plane).numpy() for plane in luma_planes(X)]
 
     def __sklearn_tags__(self) -> Tags:
-        tags = _image_tags(super().__sklearn_tags__())
+        tags = image_tags(super().__sklearn_tags__())
         tags.requires_fit = True
         tags.classifier_tags.multi_class = False
         return tags
@@ -330,7 +331,7 @@ _SETTINGS = {
 }
 
 
-def _image_tags(tags: Tags) -> Tags:
+def image_tags(tags: Tags) -> Tags:
     """Tags of an estimator that takes images and nothing else."""
     tags.requires_fit = False
     tags.input_tags.two_d_array = False
@@ -339,7 +340,7 @@ def _image_tags(tags: Tags) -> Tags:
     return tags
 
 
-def _two_classes(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+def two_classes(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """The two classes, and 0 or 1 for each label."""
     check_classification_targets(labels)
     classes, positive = np.unique(labels, return_inverse=True)

@@ -1,6 +1,7 @@
 """Naming the source of an image: names, unknown, the model file, the refusals, the command."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from gandetect.cli.attribute import command
+from gandetect.cli.fit import command as fit
 from gandetect.detect import Model
 from gandetect.detect.attribution import REAL, UNKNOWN, Calibration, attribute
 from gandetect.detect.attribution_training import Sources, balanced_accuracy, fit_sources
@@ -250,6 +252,22 @@ def test_the_command_prints_tables(fitted, folders, tmp_path):
     assert result.exit_code == 0, result.output
     assert "balanced accuracy" in result.stdout
     assert "leak audit of copies: passed" in result.stdout
+
+
+def test_fit_takes_the_sources_of_subfolders(fitted, folders, tmp_path):
+    for name in ("copies", "zeros"):
+        shutil.copytree(folders / name, tmp_path / "made" / name)
+    path = tmp_path / "sources.safetensors"
+    given = [f"--real={folders / REAL}", f"--generated={tmp_path / 'made'}", f"--tile={SIDE}"]
+    flags = ["--classifier=attribution", f"--output={path}", "--json"]
+    result = CliRunner().invoke(fit, [*given, *flags])
+    assert result.exit_code == 0, result.output
+    assert path.read_bytes() == fitted[0].read_bytes()
+    assert json.loads(result.stdout) == {**fitted[1], "model": str(path)}
+    wrong = CliRunner().invoke(fit, [*given[:1], f"--generated={folders / 'zeros'}", *flags])
+    assert wrong.exit_code == 2
+    assert "a sub-folder for each generator" in wrong.stderr
+    assert CliRunner().invoke(fit, [given[0], "--simulate", *flags]).exit_code == 2
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from gandetect.cli.evaluate import command
+from gandetect.detect.metrics import REPLICATES
 from gandetect.detect.perturbations import GRID
 
 
@@ -119,6 +120,41 @@ def test_tables_for_people_hold_what_was_asked_for(folders: dict[str, Path], mod
         "leak audit", "passed: AUC",
     ):  # fmt: skip
         assert text in result.stdout
+
+
+def test_regions_are_those_asked_for(folders: dict[str, Path], model: Path) -> None:
+    found = evaluate(folders, model, "--region=32", "--region=whole", "--json", names=("easy",))
+    assert found.exit_code == 0, found.output
+    assert {row["region"] for row in json.loads(found.stdout)["rows"]} == {32, "whole"}
+    for wrong in ("31", "16", "-64", "big"):
+        refused = evaluate(folders, model, f"--region={wrong}", names=("easy",))
+        assert refused.exit_code == 2
+        assert "even number from 32 on, or whole" in refused.stderr
+
+
+def test_figures_say_what_they_are_of(
+    folders: dict[str, Path], model: Path, tmp_path: Path
+) -> None:
+    def data(of: dict[str, Path]) -> dict[str, Any]:
+        found = json.loads(evaluate(of, model, "--json", names=("easy",)).stdout)
+        assert (found["seed"], found["replicates"]) == (0, REPLICATES)
+        return found["data"]
+
+    before = data(folders)
+    assert {name: one["files"] for name, one in before.items()} == {"real": 14, "easy": 14}
+    for number, path in enumerate(sorted(folders["easy"].iterdir())):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+        if number == 0:
+            Image.new("L", (64, 64)).save(tmp_path / path.name)
+    after = data({**folders, "easy": tmp_path})
+    assert after["real"] == before["real"]
+    assert after["easy"]["sha256"] != before["easy"]["sha256"]
+
+
+def test_a_rate_that_is_not_certified_is_told(folders: dict[str, Path], model: Path) -> None:
+    told = evaluate(folders, model, "--fpr=0.001", names=("easy",)).stdout
+    assert "0.001 false alarms, which too few images certify" in told
+    assert "too few images" not in evaluate(folders, model, "--fpr=0.5", names=("easy",)).stdout
 
 
 def test_too_few_sources_leave_the_other_figures(

@@ -45,7 +45,7 @@ def test_fit_says_what_so_few_images_cannot_show(fitted):
 
 
 def test_the_command_names_the_classifiers_that_there_are():
-    assert set(NAMED) == {*CLASSIFIERS, "fusion"}
+    assert set(NAMED) == {*CLASSIFIERS, "fusion", "attribution"}
 
 
 @pytest.mark.parametrize("classifier", sorted({*CLASSIFIERS} - {*MAPS} | {"fusion"}))

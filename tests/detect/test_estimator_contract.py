@@ -1,10 +1,13 @@
-"""`SpectralDetector` keeps scikit-learn's contract, with every classifier."""
+"""The estimators keep scikit-learn's contract: `SpectralDetector` with every classifier, those that
+take images alone as far as it goes for these, and late fusion."""
 
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from gandetect.detect.attributor import Attributor
 from gandetect.detect.classifiers import CLASSIFIERS
-from gandetect.detect.estimators import SpectralDetector
+from gandetect.detect.compound import EditDetector, FusionDetector
+from gandetect.detect.estimators import NetworkDetector, SpectralDetector
 
 
 @parametrize_with_checks(
@@ -16,4 +19,16 @@ from gandetect.detect.estimators import SpectralDetector
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_scikit_learn_contract(estimator, check):
+    check(estimator)
+
+
+FOREST = SpectralDetector("forest", n_estimators=10, random_state=0)
+FUSED = [("line", SpectralDetector()), ("forest", FOREST)]
+
+
+@parametrize_with_checks(
+    [FusionDetector(FUSED), NetworkDetector(epochs=1), EditDetector(steps=1), Attributor()]
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_scikit_learn_contract_of_the_others(estimator, check):
     check(estimator)
