@@ -12,6 +12,7 @@ import contextlib
 import json
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,6 +161,8 @@ class _Diary:
         self._progress = progress
         self._watch = Watch(trainer.data, loss=getattr(trainer.model.config, "loss", None))
         self._logs = Logs(folder, trainer.step)
+        # Images drawn in a second, once some were.
+        self._speed: float | None = None
 
     def __enter__(self) -> _Diary:
         self._logs.__enter__()
@@ -174,18 +177,22 @@ class _Diary:
         self._watch.check(step, terms)
         self._logs.add(terms)
         if self._progress:
-            self._progress(_told(self._trainer.model, terms), step, total)
+            told = _told(self._trainer.model, terms)
+            speed = "" if self._speed is None else f" {self._speed:.0f} images/s drawn"
+            self._progress(told + speed, step, total)
         if step == total or step % self._settings.log_every == 0:
             self._logs.write(step, self._watch.warnings())
         if step == total or step % self._settings.sample_every == 0:
             self._show()
 
     def _show(self) -> None:
-        trainer = self._trainer
+        trainer, begun = self._trainer, time.monotonic()
         images = sample(trainer.averaged(), _GRID, seed=trainer.seed, **trainer.shown(_GRID))
+        self._speed = len(images) / max(time.monotonic() - begun, 1e-9)
         save_grid(images, self._folder / "samples" / f"step-{trainer.step:07d}.png")
         self._logs.image(trainer.step, images)
-        self._logs.scalars(trainer.step, self._watch.look(images))
+        found = self._watch.look(images) | {"samples/images_per_s": self._speed}
+        self._logs.scalars(trainer.step, found)
 
 
 def _told(model: GenerativeModel, terms: Mapping[str, float]) -> str:
