@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -49,5 +50,5 @@ def drawing_costs(
 
 def _drawing(run: Path, images: Images) -> Callable[[], Tensor]:
     model, card = for_inference(load_model(run)), Checkpoint.load(run / NAME).card["data"]
-    asked = asked_of(model, images, card)
+    asked: dict[str, Any] = dict(asked_of(model, images, card))
     return lambda: sample(model, TOGETHER, **asked)
