@@ -117,7 +117,7 @@ def counted(
 
     `error`: mean distance from the counts, `constant`: that of their mean; `correlation`: of what
     it was asked with what it counts in its own images, by kind. `judge`: the same by a network that
-    has nothing to do with it.
+    has nothing to do with it, and of how many things there are whatever their kind.
     """
     size, kinds = model.config.size, model.config.kinds
     fresh = scenes(COMPARED, size, kinds, seed=1, backgrounds=images)
@@ -125,13 +125,16 @@ def counted(
         seen, own = (model.discriminator.counted(as_input(x))[1] for x in (fresh.images, drawn))
     counts = fresh.extras["counts"].float()
     judge, worth = counting.taught(images, size, kinds)
+    judged = judge.counted(drawn)
+    totals = counting.correlations(*(one.sum(dim=1, keepdim=True) for one in (judged, asked)))
     return {
         "error": float((seen - counts).norm(dim=1).mean()),
         "constant": float((counts - counts.mean(dim=0)).norm(dim=1).mean()),
         "correlation": counting.correlations(own, asked),
         "judge": {
             **worth,
-            "correlation": counting.correlations(judge.counted(drawn), asked),
+            "correlation": counting.correlations(judged, asked),
+            "correlation_of_totals": totals[0],
             "correlation_in_scenes": counting.correlations(judge.counted(fresh.images), counts),
         },
     }

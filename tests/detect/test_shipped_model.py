@@ -11,6 +11,7 @@ import torch
 from PIL import Image, ImageFilter
 
 from gandetect.detect import SHIPPED, cut_tiles, load_shipped
+from gandetect.detect.metrics import ranking
 from gandetect.detect.simulate import upsampled
 from gandetect.screen import screen
 from gandetect.screen.store import iter_rows
@@ -103,3 +104,28 @@ def test_pixel_shuffle_scores_above_the_photograph(model, photographs):
         )
         assert generated > max(real, thresholds.real)
         assert model.verdict(real, thresholds) != "generated"
+
+
+def test_a_sample_of_a_generator_is_called_so_and_no_sample_photograph_is(tmp_path):
+    media = Path(__file__).resolve().parents[2] / "examples" / "media"
+    summary = screen([media], db=tmp_path / "run.sqlite", workers=0)
+    rows = iter_rows(summary.db, summary.run, "file")
+    found = {Path(row["path"]).name: row["verdict"] for row in rows}
+    assert found["generated_messenger.png"] == "generated"
+    reals = {name: verdict for name, verdict in found.items() if name.startswith("real_")}
+    assert len(reals) >= 4
+    assert "generated" not in reals.values()
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bed_of_nails", "pixel_shuffle", "transposed"])
+def test_random_up_sampling_ranks_above_what_it_was_made_of(model, photographs, mode):
+    reals, made = [], []
+    for number, photograph in enumerate(photographs):
+        plane = photograph().float()
+        for seed, (y, x) in enumerate(((0, 0), (0, 128), (128, 0), (128, 128))):
+            crop = plane[y : y + 128, x : x + 128]
+            drawn = upsampled(crop, (mode,) * 2, np.random.default_rng([number, seed]))
+            for image, scores in ((crop, reals), (drawn, made)):
+                tiles = cut_tiles(image.clamp(0, 255).round(), model.tile)
+                scores.append(float(model.logits(tiles).mean()))
+    assert ranking([0] * len(reals) + [1] * len(made), [*reals, *made])["auc"].value >= 0.8
