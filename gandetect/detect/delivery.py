@@ -422,11 +422,10 @@ def _lines(plane: NDArray[np.uint8]) -> Array:
     """Spectrum of the mean log size of second and of third differences, whichever is more, from 0
     to 1/2 cycles per pixel, relative to its neighborhood: the geometric mean of both axes, since a
     texture is periodic along one."""
-    down, across = (_difference_sizes(one) for one in (plane, plane.T))
-    spectra = [
-        _line_spectrum(one) * _line_spectrum(two) for one, two in zip(down, across, strict=True)
-    ]
-    return np.asarray(np.sqrt(np.maximum(*spectra)))
+    both = (plane, np.ascontiguousarray(plane.T))
+    # By axis and by order.
+    spectra = _line_spectra(np.array([_difference_sizes(one) for one in both]))
+    return np.asarray(np.sqrt((spectra[0] * spectra[1]).max(axis=0)))
 
 
 def _difference_sizes(plane: NDArray[np.uint8]) -> tuple[Array, Array]:
@@ -453,16 +452,21 @@ def _mean_logs(differences: NDArray[np.int16]) -> Array:
     return np.asarray(logs / columns)
 
 
-def _line_spectrum(profile: Array) -> Array:
-    """Power spectrum of `profile` over the median of the frequencies about each."""
-    smooth = np.convolve(profile, np.ones(9, np.float32) / 9, mode="same")
-    rest = (profile - smooth)[4:-4]
-    power = np.abs(np.fft.rfft(rest * np.hanning(len(rest)))) ** 2
-    reach = min(8, len(power) - 1)
-    padded = np.concatenate([power[reach:0:-1], power, power[-2 : -2 - reach : -1]])
-    around = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1)
-    # The middle of an odd number is their median; `np.median` takes three times as long.
-    return np.asarray(power / (np.sort(around, axis=1)[:, reach] + 1e-12))
+def _line_spectra(profiles: Array) -> Array:
+    """Power spectra of `profiles` (..., N) over the median of the frequencies about each."""
+    sums = np.cumsum(profiles, axis=-1, dtype=np.float64)
+    # The mean of nine, where there are nine.
+    smooth = sums[..., 8:].copy()
+    smooth[..., 1:] -= sums[..., :-9]
+    rest = profiles[..., 4:-4] - smooth / 9
+    power = np.abs(np.fft.rfft(rest * np.hanning(rest.shape[-1]))) ** 2
+    reach = min(8, power.shape[-1] - 1)
+    ends = (power[..., reach:0:-1], power, power[..., -2 : -2 - reach : -1])
+    padded = np.concatenate(ends, axis=-1)
+    around = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=-1)
+    # The middle of an odd number is their median; `np.median` takes several times as long.
+    middle = np.partition(around, reach, axis=-1)[..., reach]
+    return np.asarray(power / (middle + 1e-12))
 
 
 @lru_cache(maxsize=4096)
