@@ -118,8 +118,10 @@ evaluation: $(STAMP)
 	$(BIN)/python recipes/third_party.py --photographs data/held_out $(LARGER)
 	$(BIN)/python recipes/evaluate_shipped.py
 	$(BIN)/python recipes/jpeg_transfer.py
+	$(BIN)/python recipes/transfer.py
 	$(BIN)/python recipes/videos.py --out data/videos --archives data/archives
 	$(BIN)/python recipes/evaluate_videos.py
+	$(BIN)/python recipes/evaluate_clips.py
 	$(BIN)/python recipes/edits.py
 	$(BIN)/python recipes/attribution.py --photographs data/photographs --out docs/attribution.json
 	$(BIN)/python bench/table.py

@@ -10,6 +10,8 @@ from tables import ROOT, Figure, interval, load, rows_of
 EVALUATION = ROOT / "gandetect" / "models" / "upsampling-v2.evaluation.json"
 EDITS = ROOT / "docs" / "edits.json"
 VIDEOS = ROOT / "docs" / "videos.json"
+CLIPS = ROOT / "docs" / "clips.json"
+TRANSFER = ROOT / "docs" / "transfer.json"
 JPEG_TRANSFER = ROOT / "docs" / "jpeg-transfer.json"
 PIXEL_CNN = ROOT / "docs" / "pixel-cnn.json"
 SCORING = ROOT / "bench" / "results" / "scoring.json"
@@ -46,6 +48,7 @@ def robustness() -> str:
     rows = [
         [
             line["perturbation"],
+            str(line["generators"]),
             f"{line['mean_auc']:.2f}",
             f"{line['worst_auc']:.2f} ({line['worst']})",
             f"{line['mean_real_flagged']:.0%}",
@@ -53,7 +56,10 @@ def robustness() -> str:
         ]
         for line in load(EVALUATION)["robustness"]
     ]
-    header = ["after", "mean AUC", "worst", "photographs called generated", "generated ones"]
+    header = [
+        "after", "generators", "mean AUC", "worst", "photographs called generated",
+        "generated ones",
+    ]  # fmt: skip
     return rows_of(header, rows)
 
 
@@ -302,6 +308,67 @@ def scoring() -> str:
     return f"{rows_of(header, rows)}\n\n{report['machine']['cpu']}, one thread, decoding included."
 
 
+def transfer() -> str:
+    """What classifiers know of up-scalers that they were not shown."""
+    report = load(TRANSFER)
+    rows = [
+        [
+            f"`{name}`",
+            f"{found['diagonal']:.3f}",
+            f"{found['off_diagonal']:.3f}",
+            f"{found['mean_left_out']:.3f}",
+            f"{found['worst_left_out']:.3f}",
+            f"{found['seconds_of_a_fit']:.2g}",
+        ]
+        for name, found in report["classifiers"].items()
+    ]
+    header = [
+        "classifier", "trained on it", "on one other", "on all others", "worst of these",
+        "seconds of a fit",
+    ]  # fmt: skip
+    generators = len(report["images"]) - 1
+    return (
+        f"{rows_of(header, rows)}\n\nMean AUC over {generators} up-scalers of others, lossless, "
+        f"tiles of {report['tile']} pixels, {report['images']['real']} real images and as many of "
+        f"each at most; `docs/transfer.json` has every cell with its interval."
+    )
+
+
+def learning() -> str:
+    """How many images of an up-scaler the classifier that ships needs."""
+    curves = load(TRANSFER)["learning_curves"]
+    sizes = sorted({int(size) for one in curves.values() for size in one["points"]})
+    rows = [
+        [name.removesuffix("_reduced"), *(interval(one["points"][str(size)]) for size in sizes)]
+        for name, one in curves.items()
+    ]
+    return rows_of(["AUC after so many training images", *map(str, sizes)], rows)
+
+
+def clips() -> str:
+    """How clips of generated pictures are ranked and called."""
+    report = load(CLIPS)
+    rates = list(next(iter(report["sets"].values())))
+    rows = []
+    for name, found in report["sets"].items():
+        called = [found[rate]["verdicts"]["generated"].get("generated", 0) for rate in rates]
+        alarms = sum(found[rate]["verdicts"]["real"].get("generated", 0) for rate in rates)
+        rows.append(
+            [
+                name.removesuffix("_reduced"),
+                str(found[rates[0]]["clips"]),
+                *(interval(found[rate]["auc"]) for rate in rates),
+                f"{sum(called)} of {len(rates) * found[rates[0]]['clips']}",
+                str(alarms),
+            ]
+        )
+    header = [
+        "generator", "clips", *(f"AUC, {rate.upper().replace('-', ' ')}" for rate in rates),
+        "called generated", "photographs' clips called so",
+    ]  # fmt: skip
+    return rows_of(header, rows)
+
+
 FIGURES: dict[str, Figure] = {
     "detection": (detection, EVALUATION, "README.md"),
     "robustness": (robustness, EVALUATION, "README.md"),
@@ -310,6 +377,9 @@ FIGURES: dict[str, Figure] = {
     "certificate": (certificate, EVALUATION, "docs/detector.md"),
     "large": (large, EVALUATION, "docs/detector.md"),
     "videos": (videos, VIDEOS, "docs/detector.md"),
+    "clips": (clips, CLIPS, "docs/detector.md"),
+    "transfer": (transfer, TRANSFER, "docs/detector.md"),
+    "learning": (learning, TRANSFER, "docs/detector.md"),
     "jpeg-transfer": (jpeg_transfer, JPEG_TRANSFER, "docs/detector.md"),
     "pixel-cnn": (pixel_cnn, PIXEL_CNN, "docs/reproducing.md"),
     "edits": (edits, EDITS, "docs/edits.md"),

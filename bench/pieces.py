@@ -31,8 +31,8 @@ from gandetect.gans import Trainer, modulation, preset
 from gandetect.gans.masked import MaskedConv2d
 from gandetect.gans.stylegan2 import StyleGAN2Config
 
-# Shape of the input, whether it has a gradient, and what is done to it.
-Call = tuple[tuple[int, ...], bool, Callable[[Tensor], Tensor]]
+# Shape and layout of the input, whether it has a gradient, and what is done to it.
+Call = tuple[tuple[int, ...], torch.memory_format, bool, Callable[[Tensor], Tensor]]
 # Largest difference of the two forms of a masked convolution.
 LIMIT = 1e-4
 
@@ -46,14 +46,17 @@ class Calls:
 
     def note(self, key: Any, x: Tensor, run: Callable[[Tensor], Tensor]) -> None:
         has_gradient = torch.is_grad_enabled() and x.requires_grad
-        key = (tuple(x.shape), has_gradient, key)
+        is_last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if is_last else torch.contiguous_format
+        key = (tuple(x.shape), layout, has_gradient, key)
         self.number[key] += 1
-        self.example[key] = (tuple(x.shape), has_gradient, run)
+        self.example[key] = (tuple(x.shape), layout, has_gradient, run)
 
     def timed(self) -> Iterator[tuple[str, int, Callable[[], Any]]]:
         """(name, how often, a call) of each kind."""
-        for number, (key, (shape, has_gradient, run)) in enumerate(self.example.items()):
-            x = torch.randn(shape, requires_grad=has_gradient)
+        for number, (key, (shape, layout, has_gradient, run)) in enumerate(self.example.items()):
+            x = torch.randn(shape).contiguous(memory_format=layout)
+            x.requires_grad_(has_gradient)
             slope = torch.randn_like(run(x))
 
             def call(
@@ -142,7 +145,11 @@ def others(name: str, seconds: float) -> dict[str, Any]:
     x = torch.randn(BATCH, channels, side, side).contiguous(memory_format=torch.channels_last)
     x.requires_grad_()
     slope = torch.randn_like(depthwise(x))
-    error = max(float((way(x) - depthwise(x)).detach().abs().max()) for way in ways.values())
+    error = max(
+        float((found - wanted).detach().abs().max())
+        for way in ways.values()
+        for found, wanted in zip(both(way, x, slope), both(depthwise, x, slope), strict=True)
+    )
     if error > LIMIT:
         raise SystemExit(f"filters differ by {error:.1e}, more than {LIMIT:.0e}")
     table = {
@@ -161,6 +168,12 @@ def others(name: str, seconds: float) -> dict[str, Any]:
         # Read and written once, forward and backward.
         "bytes": moved,
     }
+
+
+def both(way: Callable[[Tensor], Tensor], x: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+    """The result and its gradient."""
+    y = way(x)
+    return y, torch.autograd.grad(y, x, slope)[0]
 
 
 def masked(name: str, seconds: float) -> dict[str, Any]:

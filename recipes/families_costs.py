@@ -5,7 +5,8 @@
     python recipes/families_pages.py data/experiments/families
 
 The experiment times it when all else is done; where its machine had other work besides, this puts
-other times into `results.json`, and the machine that they are of.
+other times into `results.json`, and the machine that they are of. The experiment, run again, would
+put back its own.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def class_table(
     table.add_column("reals", justify="right")
     rate = f"fpr {fpr:.3g}{' on average' if on_average else ''}"
     table.add_column("smallest fpr", justify="right")
-    table.add_column(f"generated above ({rate})", justify="right")
+    table.add_column(f"generated above, logit ({rate})", justify="right")
     table.add_column("rests on reals")
     for name, found in classes.items():
         limit = found["threshold_generated"]

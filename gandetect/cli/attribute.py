@@ -70,7 +70,9 @@ def command(**options: Any) -> None:
     With --fit the model is made, from one folder for each generator and one of photographs.
     """
     _check(options)
-    report(options, fitted if options["fit"] else _attributed)
+    if options["fit"]:
+        report({**options, "sources": _named(options["sources"])}, fitted)
+    report(options, _attributed)
 
 
 def report(
@@ -166,14 +168,15 @@ def _images(paths: Sequence[str], failed: dict[str, str]) -> Iterator[str]:
 
 
 def fitted(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Fit to the folders of `options`, write the model, and say what it shows, as JSON values."""
+    """Fit to the folders of `options`, `sources` by name, write the model, and say as plain JSON
+    values what it shows."""
     from gandetect.cli._progress import progress_bar
     from gandetect.detect.attribution_training import Sources, fit_sources
 
     sources = Sources(options["tile"])
     with progress_bar() as progress:
         sources.add("real", options["real"], progress)
-        for name, folder in _named(options["sources"]).items():
+        for name, folder in options["sources"].items():
             sources.add(name, folder, progress)
         found = fit_sources(
             sources,

@@ -185,8 +185,9 @@ def _measured(options: Mapping[str, Any], folders: Mapping[str, str]) -> dict[st
         real = folder_items(options["real"], 0, [*folders.values()])
         others = {name: [options["real"]] for name in folders}
         generated = {name: folder_items(folders[name], 1, others[name]) for name in folders}
-        told = {"real": real, **generated}
-        result = _described(model, options) | {"data": {k: _digest(v) for k, v in told.items()}}
+        digests = {name: _digest(items) for name, items in generated.items()}
+        result = _described(model, options)
+        result["data"] = {"real": _digest(real), "generated": digests}
         result |= _scored(real, generated, model, options, progress)
         if options["transfer"] or options["learning_curve"]:
             result |= _trained(real, generated, model, options, result["failed"], progress)
@@ -293,6 +294,8 @@ def _scored(
         progress=progress,
     )
     rows = table(reals, made)
+    if not rows:
+        raise ValueError("no image of both classes is as large as a region; give smaller --region")
     region = main_region(rows, model.tile)
     drawn = drawn_curves(reals, made, region, prevalence=options["prevalence"]) if region else {}
     return {

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from gandetect.cli._classes import class_table
+from gandetect.cli._common import check_place, require
 
 if TYPE_CHECKING:
     from gandetect.detect.features import Spec
@@ -127,18 +128,22 @@ def command(**options: Any) -> None:
 def _attribution(options: dict[str, Any]) -> NoReturn:
     """Fit what names generators, as `gandetect attribute --fit` does, which has more options."""
     from gandetect.cli.attribute import fitted, report
+    from gandetect.detect.attribution import REAL, UNKNOWN
 
     if options["simulate"]:
         raise click.UsageError("attribution learns from images of generators: give --generated DIR")
     if options["tile"] % 2:
         raise click.UsageError(f"--tile {options['tile']} given; give an even number")
-    folders = sorted(path for path in Path(options["generated"]).iterdir() if path.is_dir())
-    if not folders:
+    inside = sorted(path for path in Path(options["generated"]).iterdir() if path.is_dir())
+    folders = {path.name: str(path) for path in inside if not path.name.startswith(".")}
+    if not folders or {REAL, UNKNOWN} & set(folders):
         raise click.UsageError(
-            f"--generated {options['generated']}: want a sub-folder for each generator"
+            f"--generated {options['generated']}: want a sub-folder for each generator, none of "
+            f"them named {REAL} or {UNKNOWN}; there are {sorted(folders)}"
         )
-    sources = [f"{folder.name}={folder}" for folder in folders]
-    report({**options, "sources": sources, "method": "discriminant"}, fitted)
+    check_place(options["output"])
+    require("gandetect fit --classifier attribution", "train", "scipy", "sklearn")
+    report({**options, "sources": folders, "method": "discriminant"}, fitted)
 
 
 def _check_maps(options: dict[str, Any]) -> None:

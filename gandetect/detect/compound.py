@@ -13,9 +13,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils import Tags, _safe_indexing, check_consistent_length
 from sklearn.utils.validation import (
     check_is_fitted,
@@ -26,6 +25,7 @@ from torch import Tensor
 
 from gandetect.detect.classifiers import MAPS, Fitted
 from gandetect.detect.estimators import (
+    LogitMixin,
     NetworkDetector,
     SpectralDetector,
     SpectralPlane,
@@ -45,7 +45,7 @@ Array = NDArray[np.float64]
 Named = Sequence[tuple[str, BaseEstimator]]
 
 
-class FusionDetector(ClassifierMixin, BaseEstimator):
+class FusionDetector(LogitMixin, BaseEstimator):
     """Late fusion: several detectors of the same images, their logits weighed by stacking.
 
     The weights are fitted to logits of folds that no detector saw, and none is negative.
@@ -72,6 +72,7 @@ class FusionDetector(ClassifierMixin, BaseEstimator):
         X, labels = self._checked(X, y)
         self.classes_, positive = two_classes(labels)
         sources = np.arange(len(positive)) if groups is None else np.asarray(groups)
+        check_consistent_length(positive, sources)
         members = _members(self.detectors)
         scores = np.empty((len(positive), len(members)))
         for train, test in source_folds(positive, sources, self.random_state):
@@ -92,15 +93,6 @@ class FusionDetector(ClassifierMixin, BaseEstimator):
         logits: Array = scores @ self.weights_ + self.bias_
         return logits
 
-    def predict_proba(self, X: Any) -> Array:
-        """Probabilities (N, 2) in the order of `classes_`, as stacking fits them."""
-        return _probabilities(self.decision_function(X))
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """The likelier class of each."""
-        positive = self.decision_function(X) > 0
-        return self.classes_[positive.astype(int)]
-
     def _checked(self, X: Any, y: ArrayLike) -> tuple[Any, NDArray[Any]]:
         """`X` as the detectors take it, and the labels."""
         if holds_images(X):
@@ -117,7 +109,7 @@ class FusionDetector(ClassifierMixin, BaseEstimator):
         return tags
 
 
-class EditDetector(ClassifierMixin, BaseEstimator):
+class EditDetector(LogitMixin, BaseEstimator):
     """Finds edits, or warps, and where they are; learns from photographs alone.
 
     The network sees self-made edits of the photographs, new ones in every step. `X` is images in
@@ -175,15 +167,6 @@ class EditDetector(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return np.array([self.fitted_.logits(tiles).mean() for tiles in self._tiles(X)])
 
-    def predict_proba(self, X: Any) -> Array:
-        """Probabilities (N, 2) of 0 and 1, as the network gives them."""
-        return _probabilities(self.decision_function(X))
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """1 for each image that is likelier edited than not."""
-        positive = self.decision_function(X) > 0
-        return self.classes_[positive.astype(int)]
-
     def maps(self, X: Any) -> list[NDArray[np.float32]]:
         """Of each image the maps of its tiles, see `gandetect.detect.maps.maps`: (T, S, S) of
         probabilities, or (T, 2, S, S) of flow in pixels."""
@@ -222,11 +205,6 @@ def _fitted(
     copy = clone(detector)
     more = {"groups": groups[chosen]} if has_fit_parameter(copy, "groups") else {}
     return copy.fit(_safe_indexing(X, chosen), y[chosen], **more)
-
-
-def _probabilities(logits: Array) -> Array:
-    generated = torch.sigmoid(torch.from_numpy(logits)).numpy()
-    return np.stack([1 - generated, generated], axis=1)
 
 
 def _same(plane: Tensor) -> Tensor:

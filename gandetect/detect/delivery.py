@@ -440,7 +440,7 @@ def _difference_sizes(plane: NDArray[np.uint8]) -> tuple[Array, Array]:
 
 
 def _mean_logs(differences: NDArray[np.int16]) -> Array:
-    """The mean of log(|x| + 1) of each row: of 8 columns the product, at most 2041**8, has one
+    """The mean of log(|x| + 1) of each row: of 8 columns the product, at most 1021**8, has one
     logarithm."""
     sizes = (np.abs(differences) + 1).astype(np.float32)
     columns = sizes.shape[1]

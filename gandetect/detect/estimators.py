@@ -8,7 +8,7 @@ NetworkDetector("residual", tile=64).fit(paths, labels, groups=sources)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,22 @@ from gandetect.media import read_luma
 
 # Fewer of a class than this leave nothing to hold out for the scale of the probabilities.
 _MIN_HELD_OUT = 5
+
+
+class LogitMixin(ClassifierMixin):
+    """Classes and probabilities of two classes by `decision_function`."""
+
+    classes_: NDArray[Any]
+    decision_function: Callable[[Any], NDArray[np.float64]]
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Probabilities (N, 2) in the order of `classes_`, as the fit gives them."""
+        return both_probabilities(self.decision_function(X))
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The likelier class of each."""
+        positive = self.decision_function(X) > 0
+        return self.classes_[positive.astype(int)]
 
 
 class SpectralProfile(TransformerMixin, BaseEstimator):
@@ -127,7 +143,7 @@ class SpectralPlane(TransformerMixin, BaseEstimator):
         return image_tags(super().__sklearn_tags__())
 
 
-class SpectralDetector(ClassifierMixin, BaseEstimator):
+class SpectralDetector(LogitMixin, BaseEstimator):
     """Tells generated images from real ones by their spectral features.
 
     `X` is a matrix of features (N, F), or images in any form that `SpectralProfile` takes. The
@@ -189,14 +205,7 @@ class SpectralDetector(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probabilities (N, 2) in the order of `classes_`, their scale fitted on held-out folds."""
-        logits = self.decision_function(X)
-        generated = torch.sigmoid(torch.from_numpy(self.temperature_ * logits)).numpy()
-        return np.stack([1 - generated, generated], axis=1)
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """The likelier class of each."""
-        positive = self.decision_function(X) > 0
-        return self.classes_[positive.astype(int)]
+        return both_probabilities(self.temperature_ * self.decision_function(X))
 
     def _as_features(self, X: Any) -> Any:
         return (self.profile or SpectralProfile()).transform(X) if holds_images(X) else X
@@ -227,7 +236,7 @@ class SpectralDetector(ClassifierMixin, BaseEstimator):
         return tags
 
 
-class NetworkDetector(ClassifierMixin, BaseEstimator):
+class NetworkDetector(LogitMixin, BaseEstimator):
     """Tells generated images from real ones by a small network on their tiles.
 
     `X` is images in any form that `SpectralProfile` takes. The label that sorts last is the
@@ -296,16 +305,6 @@ class NetworkDetector(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return np.array([self.fitted_.logits(cut).mean() for cut in self._tiles(X)])
 
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Probabilities (N, 2) in the order of `classes_`, as the network gives them."""
-        generated = torch.sigmoid(torch.from_numpy(self.decision_function(X))).numpy()
-        return np.stack([1 - generated, generated], axis=1)
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """The likelier class of each."""
-        positive = self.decision_function(X) > 0
-        return self.classes_[positive.astype(int)]
-
     def _tiles(self, X: Any) -> list[NDArray[Any]]:
         if self.network not in _OF_LABELS:
             raise ValueError(f"network {self.network!r} given; choose from {_OF_LABELS}")
@@ -329,6 +328,12 @@ _SETTINGS = {
     "boosted": ("n_estimators", "max_depth"),
     "kmeans": ("n_clusters",),
 }
+
+
+def both_probabilities(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probabilities (N, 2) of the class that sorts first and of the other, of `logits` (N,)."""
+    generated = torch.sigmoid(torch.from_numpy(logits)).numpy()
+    return np.stack([1 - generated, generated], axis=1)
 
 
 def image_tags(tags: Tags) -> Tags:

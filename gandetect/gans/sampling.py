@@ -76,7 +76,7 @@ def _part_of_ways(
     """
     latents = _latents(model, seed, begin)
     first, second = latents[::2], latents[1::2]
-    # Exactly, so that ways begin and end with images of the seed.
+    # Exactly, so that ways begin with images of the seed, and end so where there is no noise.
     between = {0.0: first, 1.0: second}.get(share)
     if between is None:
         between = model.between(first, second, share)

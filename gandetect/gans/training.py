@@ -186,8 +186,10 @@ class _Diary:
             self._show()
 
     def _show(self) -> None:
-        trainer, begun = self._trainer, time.monotonic()
-        images = sample(trainer.averaged(), _GRID, seed=trainer.seed, **trainer.shown(_GRID))
+        trainer = self._trainer
+        model, asked = trainer.averaged(), trainer.shown(_GRID)
+        begun = time.monotonic()
+        images = sample(model, _GRID, seed=trainer.seed, **asked)
         self._speed = len(images) / max(time.monotonic() - begun, 1e-9)
         save_grid(images, self._folder / "samples" / f"step-{trainer.step:07d}.png")
         self._logs.image(trainer.step, images)

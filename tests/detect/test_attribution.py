@@ -267,6 +267,10 @@ def test_fit_takes_the_sources_of_subfolders(fitted, folders, tmp_path):
     wrong = CliRunner().invoke(fit, [*given[:1], f"--generated={folders / 'zeros'}", *flags])
     assert wrong.exit_code == 2
     assert "a sub-folder for each generator" in wrong.stderr
+    (tmp_path / "made" / ".cache").mkdir()
+    assert CliRunner().invoke(fit, [*given, *flags]).exit_code == 0
+    (tmp_path / "made" / "real").mkdir()
+    assert "none of them named real or unknown" in CliRunner().invoke(fit, [*given, *flags]).stderr
     assert CliRunner().invoke(fit, [given[0], "--simulate", *flags]).exit_code == 2
 
 

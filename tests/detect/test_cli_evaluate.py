@@ -130,6 +130,9 @@ def test_regions_are_those_asked_for(folders: dict[str, Path], model: Path) -> N
         refused = evaluate(folders, model, f"--region={wrong}", names=("easy",))
         assert refused.exit_code == 2
         assert "even number from 32 on, or whole" in refused.stderr
+    nothing = evaluate(folders, model, "--region=128", names=("easy",))
+    assert nothing.exit_code == 3
+    assert "Nothing was measured: no image of both classes is as large" in nothing.stderr
 
 
 def test_figures_say_what_they_are_of(
@@ -138,7 +141,7 @@ def test_figures_say_what_they_are_of(
     def data(of: dict[str, Path]) -> dict[str, Any]:
         found = json.loads(evaluate(of, model, "--json", names=("easy",)).stdout)
         assert (found["seed"], found["replicates"]) == (0, REPLICATES)
-        return found["data"]
+        return {"real": found["data"]["real"], **found["data"]["generated"]}
 
     before = data(folders)
     assert {name: one["files"] for name, one in before.items()} == {"real": 14, "easy": 14}

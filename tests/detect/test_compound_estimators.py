@@ -78,6 +78,8 @@ def test_detectors_that_cannot_be_are_refused(images):
         FusionDetector([PROFILE, PROFILE]).fit(x, y)
     with pytest.raises(ValueError, match=r"2 sources|1 source"):
         FusionDetector([PROFILE, PLANE]).fit(x, y, groups=(y == "made").astype(int))
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        FusionDetector([PROFILE, PLANE]).fit(x, y, groups=[1, 2])
     with pytest.raises(NotFittedError):
         FusionDetector([PROFILE, PLANE]).decision_function(x)
 
@@ -90,8 +92,7 @@ def photographs():
 @pytest.mark.parametrize(("kind", "train"), [("mask", train_mask), ("warp", train_warp)])
 def test_what_finds_edits_is_the_network_of_the_command(kind, train, photographs):
     detector = EditDetector(kind, tile=64, max_tiles=2, steps=2, batch=4, random_state=5)
-    assert clone(detector).fit(photographs) is not detector
-    detector.fit(photographs)
+    detector = clone(detector).fit(photographs)
     loads = [lambda plane=plane: torch.from_numpy(plane) for plane in photographs]
     wanted = train(loads, side=64, seed=5, steps=Steps(2, 4))
     found = detector.network_.state_dict()

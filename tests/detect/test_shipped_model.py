@@ -32,8 +32,9 @@ def test_the_file_is_the_one_that_was_measured(model):
     assert model.sha256 in (FILES / "upsampling-v2.md").read_text()
     documents = Path(__file__).resolve().parents[2] / "docs"
     assert json.loads((documents / "jpeg-transfer.json").read_text())["model"] == model.sha256
-    videos = json.loads((documents / "videos.json").read_text())
-    assert videos["model"]["sha256"] == model.sha256
+    for name in ("videos.json", "clips.json"):
+        told = json.loads((documents / name).read_text())
+        assert told["model"]["sha256"] == model.sha256
 
 
 def test_the_card_quotes_every_measured_row(model):

@@ -539,7 +539,7 @@ def test_a_rate_on_average_needs_fewer_reals(file_with_classes: Path, tmp_path: 
     result = CliRunner().invoke(screen_command, [*shared, "--db", str(db), "--conformal"])
     assert result.exit_code == 0, result.output
     assert "false alarms at most 0.01 on average" in result.output
-    assert "generated above (fpr 0.01 on average)" in result.output
+    assert "generated above, logit (fpr 0.01 on average)" in result.output
     told = CliRunner().invoke(info, [*shared[1:3], "--fpr=0.01", "--conformal"])
     assert "average" in told.output
     info_of_run = run_info(db)
