@@ -24,7 +24,7 @@ from twins import as_torch
 
 from gandetect.gans import GenerativeModel, model_class, preset
 from gandetect.gans.inference import for_inference
-from gandetect.gans.modulation import ModulatedConv2d
+from gandetect.gans.modulation import ModulatedConv2d, StyledConv
 
 # Largest difference of images whose values are in -1..1.
 LIMIT = 1e-5
@@ -58,7 +58,7 @@ def prepared(model: GenerativeModel, layout: torch.memory_format) -> GenerativeM
         if is_parametrized(layer):
             for name in list(layer.parametrizations):  # type: ignore[arg-type]
                 remove_parametrizations(layer, name)
-        if isinstance(layer, ModulatedConv2d):
+        if isinstance(layer, ModulatedConv2d | StyledConv):
             layer.prepare()
     return model.to(memory_format=layout)  # type: ignore[call-overload, no-any-return]
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizations
 
 from gandetect.gans.model import GenerativeModel
-from gandetect.gans.modulation import ModulatedConv2d
+from gandetect.gans.modulation import ModulatedConv2d, StyledConv
 from gandetect.nn import fuse
 
 M = TypeVar("M", bound=GenerativeModel)
@@ -29,7 +29,7 @@ def for_inference(model: M) -> M:
         for layer in network.modules():
             if is_parametrized(layer):
                 _compute(layer)
-            if isinstance(layer, ModulatedConv2d):
+            if isinstance(layer, ModulatedConv2d | StyledConv):
                 layer.prepare()
         network = fuse(network)
         if next(model.parameters()).device.type == "cpu":

@@ -31,6 +31,8 @@ _WEIGHTLESS = (*INTERPOLATIONS, "bed_of_nails", "fir")
 _TRANSPOSED = ("conv_transpose", "fir")
 # Below so many pixels torch takes longer to arrange a weight than to convolve with it.
 _FEW_PIXELS = 256
+# Of what follows a styled convolution.
+_GAIN = math.sqrt(2)
 
 
 class ModulatedConv2d(nn.Module):
@@ -45,6 +47,8 @@ class ModulatedConv2d(nn.Module):
     kernel: Tensor
     kept_norms: Tensor | None
     kept_weight: Tensor | None
+    kept_affine: Tensor | None
+    kept_shift: Tensor | None
 
     def __init__(self, inputs: int, outputs: int, styles: int, up: str | None = None) -> None:
         super().__init__()
@@ -56,7 +60,7 @@ class ModulatedConv2d(nn.Module):
         if up in _TRANSPOSED:
             shape = (inputs, outputs, side, side)
         self.weight = nn.Parameter(torch.randn(shape))
-        for name in ("kept_norms", "kept_weight"):
+        for name in ("kept_norms", "kept_weight", "kept_affine", "kept_shift"):
             self.register_buffer(name, None, persistent=False)
         if up == "fir":
             # Times 4: three quarters of what is filtered are zeros.
@@ -67,8 +71,7 @@ class ModulatedConv2d(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor, gain: float = 1.0) -> Tensor:
         """Features (N, inputs, H, W) and w (N, styles); the result is multiplied by `gain`."""
-        # The gain of the weight goes with the styles, so that the ops see the stored weight itself.
-        styles = self.affine(w) * self.gain
+        styles = self.scaled_styles(w)
         y = self.convolve(x * styles[:, :, None, None])
         factors = (gain * self.demodulation(styles))[:, :, None, None]
         if torch.is_grad_enabled() or y.dtype != factors.dtype:
@@ -80,7 +83,7 @@ class ModulatedConv2d(nn.Module):
     ) -> Tensor:
         """What `StyledConv` makes of the result, in the same sweep. Without `up`, or with "fir"."""
         weight = self.weight if self.kept_weight is None else self.kept_weight
-        styles = self.affine(w) * self.gain
+        styles = self.scaled_styles(w)
         end = (gain * self.demodulation(styles), noise, strength, bias)
         if self.up is None:
             # A constant that is the same for all images has a layout of its own.
@@ -91,10 +94,19 @@ class ModulatedConv2d(nn.Module):
 
     def demodulation(self, styles: Tensor) -> Tensor:
         """What the outputs (N, outputs) are multiplied by."""
-        # float32: the sum of squares is too coarse in half precision.
-        with torch.autocast(styles.device.type, enabled=False):
-            squares = styles.to(self.weight.dtype).square() @ self._norms().T
-            return torch.rsqrt(squares / self.parts + 1e-8)
+        if torch.is_autocast_enabled(styles.device.type):
+            # float32: the sum of squares is too coarse in half precision.
+            with torch.autocast(styles.device.type, enabled=False):
+                return self._demodulation(styles)
+        return self._demodulation(styles)
+
+    def scaled_styles(self, w: Tensor) -> Tensor:
+        """Styles (N, inputs) of w (N, styles), times the gain of the weight: so the ops see the
+        stored weight itself."""
+        if self.kept_affine is not None:
+            return F.linear(w, self.kept_affine, self.kept_shift)
+        styles: Tensor = self.affine(w) * self.gain
+        return styles
 
     def convolve(self, x: Tensor) -> Tensor:
         """All images with the stored weight."""
@@ -112,7 +124,7 @@ class ModulatedConv2d(nn.Module):
 
     def weights(self, w: Tensor) -> Tensor:
         """The demodulated weights (N, ...) of each image, in the order of the stored one."""
-        styles = self.affine(w) * self.gain
+        styles = self.scaled_styles(w)
         factors = self.demodulation(styles)
         ones = [1] * 2
         if self.up in _TRANSPOSED:
@@ -123,8 +135,10 @@ class ModulatedConv2d(nn.Module):
         return self.weight * styles.unflatten(1, (1, -1, *ones)) * rows.unflatten(1, (-1, 1, *ones))
 
     def prepare(self) -> None:
-        """Compute once what depends on the weight alone; right for as long as that stays."""
+        """Compute once what depends on the weights alone; right for as long as these stay."""
         self.kept_norms = self._norms().detach()
+        self.kept_affine = (self.affine.weight * self.gain).detach()
+        self.kept_shift = (self.affine.bias * self.gain).detach()
         # Torch's convolutions want another layout than the ops, which would make this on each call.
         self.kept_weight = self.weight.detach().contiguous()
 
@@ -134,6 +148,10 @@ class ModulatedConv2d(nn.Module):
             # Up-sampling by 1 finds its weight packed.
             return ops.upsample_conv2d(x, weight, scale=1, padding=1)
         return F.conv2d(x, self.weight, padding=1)
+
+    def _demodulation(self, styles: Tensor) -> Tensor:
+        squares = styles.to(self.weight.dtype).square() @ self._norms().T
+        return torch.rsqrt(squares / self.parts + 1e-8)
 
     def _norms(self) -> Tensor:
         """Σ w² of each output and input (outputs, inputs)."""
@@ -151,21 +169,36 @@ class ModulatedConv2d(nn.Module):
 class StyledConv(nn.Module):
     """A modulated convolution, noise, bias and LeakyReLU·√2."""
 
+    kept_strength: Tensor | None
+    kept_bias: Tensor | None
+
     def __init__(self, inputs: int, outputs: int, styles: int, up: str | None = None) -> None:
         super().__init__()
         self.conv = ModulatedConv2d(inputs, outputs, styles, up)
         self.strength = nn.Parameter(torch.zeros(()))
         self.bias = nn.Parameter(torch.zeros(outputs))
+        for name in ("kept_strength", "kept_bias"):
+            self.register_buffer(name, None, persistent=False)
+
+    def prepare(self) -> None:
+        """Compute once what depends on the weights alone; right for as long as these stay."""
+        strength, bias = self._end()
+        self.kept_strength, self.kept_bias = strength.detach(), bias.detach()
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor) -> Tensor:
         """Features (N, inputs, H, W), w (N, styles) and noise (N, 1, ...) of the result's size."""
-        # √2 goes through the activation, to where the tensors are small.
-        gain = math.sqrt(2)
-        conv, strength, bias = self.conv, gain * self.strength, gain * self.bias
+        conv, gain, (strength, bias) = self.conv, _GAIN, self._end()
         if conv.up in (None, "fir") and not torch.is_grad_enabled():
             return conv.ended(x, w, gain, noise, strength, bias)
         y = conv(x, w, gain) + noise * strength + bias[:, None, None]
         return F.leaky_relu(y, SLOPE, inplace=not torch.is_grad_enabled())
+
+    def _end(self) -> tuple[Tensor, Tensor]:
+        """Strength of the noise and bias, times √2: it goes through the activation, to where the
+        tensors are small."""
+        if self.kept_strength is not None and self.kept_bias is not None:
+            return self.kept_strength, self.kept_bias
+        return _GAIN * self.strength, _GAIN * self.bias
 
 
 class ToImage(nn.Module):
