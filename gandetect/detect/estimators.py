@@ -205,7 +205,8 @@ class SpectralDetector(LogitMixin, BaseEstimator):
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probabilities (N, 2) in the order of `classes_`, their scale fitted on held-out folds."""
-        return both_probabilities(self.temperature_ * self.decision_function(X))
+        logits = self.decision_function(X)
+        return both_probabilities(self.temperature_ * logits)
 
     def _as_features(self, X: Any) -> Any:
         return (self.profile or SpectralProfile()).transform(X) if holds_images(X) else X
