@@ -318,14 +318,10 @@ def transfer() -> str:
             f"{found['off_diagonal']:.3f}",
             f"{found['mean_left_out']:.3f}",
             f"{found['worst_left_out']:.3f}",
-            f"{found['seconds_of_a_fit']:.2g}",
         ]
         for name, found in report["classifiers"].items()
     ]
-    header = [
-        "classifier", "trained on it", "on one other", "on all others", "worst of these",
-        "seconds of a fit",
-    ]  # fmt: skip
+    header = ["classifier", "trained on it", "on one other", "on all others", "worst of these"]
     generators = len(report["images"]) - 1
     return (
         f"{rows_of(header, rows)}\n\nMean AUC over {generators} up-scalers of others, lossless, "
