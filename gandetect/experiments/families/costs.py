@@ -33,9 +33,8 @@ def drawing_costs(
     The median of up to `ROUNDS` rounds of `TOGETHER` images, the first of which is not counted;
     `real`: images that the families are asked with, at least `TOGETHER`.
     """
-    drawing = {
-        name: _drawing(Path(runs) / name, real.take(list(range(TOGETHER)))) for name in names
-    }
+    images = real.take(list(range(TOGETHER)))
+    drawing = {name: _drawing(Path(runs) / name, images) for name in names}
     taken: dict[str, list[float]] = {name: [] for name in names}
     for number in range(ROUNDS + 1):
         if progress:
