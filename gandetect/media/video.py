@@ -7,9 +7,11 @@ reach nothing but itself. Damaged packets are counted and stepped over.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
+import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +24,10 @@ import torch
 
 from gandetect.media.luma import MAX_PIXELS, Luma, MediaError
 
-av.logging.set_level(av.logging.PANIC)
+# Not a level, however high: PyAV would take the interpreter's lock for every message of FFmpeg, and
+# a decoding thread that waits for it while its decoder is being closed hangs both for good.
+av.logging.set_level(None)
+_EXPLAINING = threading.Lock()
 
 _CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h263,h264,hevc,vc1,obu,av1,"
@@ -363,6 +368,27 @@ def _refuse(url: str, flags: int, options: dict[str, str]) -> NoReturn:
 
 
 def _open(file: Any) -> Any:
+    """What fails is opened again to hear why: only the messages tell a cut file from others."""
+    try:
+        return _open_container(file)
+    except av.FFmpegError:
+        file.seek(0)
+        with _messages():
+            return _open_container(file)
+
+
+@contextlib.contextmanager
+def _messages() -> Iterator[None]:
+    """FFmpeg's messages go into errors; for opening alone, which decodes in no other thread."""
+    with _EXPLAINING:
+        av.logging.set_level(av.logging.PANIC)
+        try:
+            yield
+        finally:
+            av.logging.set_level(None)
+
+
+def _open_container(file: Any) -> Any:
     return av.open(
         _Stream(file),
         metadata_errors="replace",

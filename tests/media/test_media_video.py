@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -322,6 +324,34 @@ def reason_of(path: Path) -> str:
     with pytest.raises(MediaError) as caught:
         list(VideoReader(path))
     return caught.value.reason
+
+
+LEAVE_EARLY = """
+import sys
+from gandetect.media import VideoReader
+
+for _ in range(400):
+    for frame in VideoReader(sys.argv[1], max_frames=4, threads=4):
+        pass
+"""
+
+
+def test_a_video_left_early_does_not_wait_for_its_decoding_threads(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mp4", 30)
+    # Four at once: the lock that they hung on is met while a decoder is closed and others decode.
+    readers = [subprocess.Popen([sys.executable, "-c", LEAVE_EARLY, clip]) for _ in range(4)]
+    try:
+        assert [reader.wait(timeout=240) for reader in readers] == [0] * 4
+    finally:
+        for reader in readers:
+            reader.kill()
+
+
+def test_ffmpeg_is_heard_for_a_failure_alone(tmp_path: Path) -> None:
+    (tmp_path / "cut.mp4").write_bytes(write_clip(tmp_path / "a.mp4").read_bytes()[:9000])
+    with pytest.raises(MediaError, match="moov atom not found"):
+        list(VideoReader(tmp_path / "cut.mp4"))
+    assert av.logging.get_level() is None
 
 
 def test_a_cut_file_without_its_index_is_truncated(tmp_path: Path) -> None:
