@@ -56,7 +56,15 @@ class CVAE(VAE):
             size=32, channels=1, latent=16, widths=(32, 64, 128), batch=64, likelihood="bernoulli"
         ),
         "smoke": CVAEConfig(
-            size=32, latent=8, widths=(8, 16, 32), batch=16, steps=60, ema=0.9, rate=5e-3, classes=3
+            size=32,
+            latent=8,
+            widths=(8, 16, 32),
+            deviation=2.0,
+            batch=16,
+            steps=60,
+            ema=0.9,
+            rate=1e-2,
+            classes=3,
         ),
     }
     config: CVAEConfig

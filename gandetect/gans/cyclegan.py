@@ -158,6 +158,7 @@ class CycleGAN(GenerativeModel):
             norm="layer",
             d_width=8,
             pool=8,
+            batch=4,
             rate=2e-3,
             steps=60,
             ema=0.9,

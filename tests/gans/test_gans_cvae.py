@@ -20,7 +20,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def trained():
-    trainer = Trainer("cvae", replace(SMOKE, deviation=2.0, rate=1e-2), plain_images())
+    trainer = Trainer("cvae", SMOKE, plain_images())
     for _ in range(200):
         trainer.iterate()
     return trainer.averaged()
