@@ -336,17 +336,19 @@ def fit_table(coefficients: Array) -> Compression:
     Where steps chosen freely fit far better than any standard table, the table is nonstandard, and
     the nearest standard one is that of the steps that are certain.
     """
-    odds = _step_log_odds(coefficients[None], *_FINE)[0]
+    odds = np.ascontiguousarray(_step_log_odds(coefficients, *_FINE).T)
+    odds[0] = 0
     steps = np.minimum(_tables(), odds.shape[1])
     fits = np.where(_tables() <= odds.shape[1], odds[np.arange(BLOCK**2), steps - 1], 0)
     totals = fits.sum(axis=1)
     best = int(totals.argmax())
-    free, certain = odds.argmax(axis=1) + 1, odds.max(axis=1) > _KNOWN_STEP
-    if odds.max(axis=1)[certain].sum() <= 2 * max(totals[best], _MIN_LOG_ODDS):
+    free, largest = odds.argmax(axis=1) + 1, odds.max(axis=1)
+    certain = largest > _KNOWN_STEP
+    if largest[certain].sum() <= 2 * max(totals[best], _MIN_LOG_ODDS):
         return Compression(int(QUALITIES[best]), float(totals[best]))
     distance = np.abs(np.log(_tables()[:, certain] / free[certain])).mean(axis=1)
     nearest = int(QUALITIES[distance.argmin()])
-    return Compression(nearest, float(odds.max(axis=1)[certain].sum()), standard=False)
+    return Compression(nearest, float(largest[certain].sum()), standard=False)
 
 
 def periodicity(plane: NDArray[np.uint8], compressed: bool) -> Periodicity:
@@ -392,30 +394,33 @@ def _likeliest_grid(plane: NDArray[np.uint8]) -> Offset:
     rows, columns = (length // _CELL for length in plane.shape)
     cells = plane[: rows * _CELL, : columns * _CELL].reshape(rows, _CELL, columns, _CELL)
     cells = cells.swapaxes(1, 2).reshape(-1, _CELL, _CELL).astype(np.float32)
-    richest = np.argsort(cells.std(axis=(1, 2)))[-_CELLS:]
-    blocks = np.lib.stride_tricks.sliding_window_view(cells[richest], (BLOCK, BLOCK), axis=(1, 2))
-    at_offsets = blocks[:, :BLOCK, :BLOCK].transpose(1, 2, 0, 3, 4)
-    coefficients = at_offsets.reshape(-1, BLOCK**2) @ _transform()
-    odds = _step_log_odds(coefficients.reshape(BLOCK**2, -1, BLOCK**2), *_COARSE)
-    y, x = divmod(int(odds.max(axis=2).sum(axis=1).argmax()), BLOCK)
+    richest = cells[np.argsort(cells.std(axis=(1, 2)))[-_CELLS:]]
+    # One axis after the other, each at its 8 offsets: of every cell (8 y, 8 u) by (8 x, 8 v).
+    coefficients = _sliding_transform() @ richest @ _sliding_transform().T
+    odds = _step_log_odds(coefficients.reshape(-1, BLOCK**4), *_COARSE).max(axis=0)
+    odds = odds.reshape(4 * (BLOCK,))
+    odds[:, 0, :, 0] = 0
+    y, x = divmod(int(odds.sum(axis=(1, 3)).argmax()), BLOCK)
     return y, x
 
 
 def _step_log_odds(coefficients: Array, per_unit: int, largest: int) -> Array:
-    """(G, 64, largest): for G grids, log-odds of each of their `coefficients` (G, B, 64) that its
-    steps are 1..`largest`. Sizes up to `largest` count, `per_unit` bins each.
+    """(largest, G): log-odds of each group of `coefficients` (B, G) that its steps are
+    1..`largest`. Sizes up to `largest` count, `per_unit` bins each.
 
-    The mean of a block has none: it lies on a lattice of its own in every flat picture.
+    That of the mean of a block is no evidence: it lies on a lattice in every flat picture.
     """
-    groups, bins = coefficients.shape[0] * BLOCK**2, per_unit * largest + 2
+    groups, bins = coefficients.shape[1], per_unit * largest + 2
+    sizes = np.abs(coefficients)
+    sizes *= per_unit
+    sizes += 0.5
     # The last bin collects the sizes beyond the largest.
-    sizes = np.minimum(np.abs(coefficients) * per_unit + 0.5, bins - 1).astype(np.int32)
-    first = np.arange(groups, dtype=np.int32).reshape(-1, 1, BLOCK**2) * bins
-    counts = np.bincount((sizes + first).ravel(), minlength=groups * bins)
+    np.minimum(sizes, bins - 1, out=sizes)
+    counted = sizes.astype(np.intp)
+    counted += np.arange(groups) * bins
+    counts = np.bincount(counted.ravel(), minlength=groups * bins)
     counts = counts.reshape(groups, bins)[:, :-1].astype(np.float32)
-    odds = (counts @ _evidence(per_unit, largest)).reshape(-1, BLOCK**2, largest)
-    odds[:, 0] = 0
-    return odds
+    return np.asarray(_evidence(per_unit, largest) @ counts.T)
 
 
 def _lines(plane: NDArray[np.uint8]) -> Array:
@@ -495,17 +500,33 @@ def _tables() -> NDArray[np.int64]:
 
 
 @cache
-def _transform() -> Array:
-    """(64, 64), the orthonormal two-dimensional DCT of a block as one matrix, transposed."""
+def _line_transform() -> NDArray[np.float64]:
+    """(8, 8), the orthonormal DCT of a line of a block."""
     k, n = np.mgrid[:BLOCK, :BLOCK]
     line = np.sqrt(2 / BLOCK) * np.cos(np.pi * (2 * n + 1) * k / (2 * BLOCK))
     line[0] /= np.sqrt(2)
+    return np.asarray(line)
+
+
+@cache
+def _transform() -> Array:
+    """(64, 64), the orthonormal two-dimensional DCT of a block as one matrix, transposed."""
+    line = _line_transform()
     return np.ascontiguousarray(np.kron(line, line).T, dtype=np.float32)
 
 
 @cache
+def _sliding_transform() -> Array:
+    """(64, 16), the DCT of a line of a block from each of 8 offsets in a line of 16."""
+    at_offsets = np.zeros((BLOCK, BLOCK, _CELL), np.float32)
+    for offset in range(BLOCK):
+        at_offsets[offset, :, offset : offset + BLOCK] = _line_transform()
+    return at_offsets.reshape(-1, _CELL)
+
+
+@cache
 def _evidence(per_unit: int, largest: int) -> Array:
-    """(bins, largest): log-odds that a coefficient of size bin / `per_unit` was quantized in steps
+    """(largest, bins): log-odds that a coefficient of size bin / `per_unit` was quantized in steps
     of 1..`largest`, against a smooth density."""
     size = np.arange(largest * per_unit + 1)[:, None] / per_unit
     step = np.arange(1, largest + 1)[None, :]
@@ -514,7 +535,7 @@ def _evidence(per_unit: int, largest: int) -> Array:
     density = np.exp(-0.5 * ((off + wraps) / _NOISE) ** 2).sum(axis=0)
     density /= _NOISE * np.sqrt(2 * np.pi)
     odds = np.log((1 - _OUTLIERS) * step * density + _OUTLIERS)
-    return np.where(size >= _NONZERO, odds, 0.0).astype(np.float32)
+    return np.ascontiguousarray(np.where(size >= _NONZERO, odds, 0.0).T, dtype=np.float32)
 
 
 def _check_plane(plane: NDArray[Any]) -> None:
