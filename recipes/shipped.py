@@ -61,8 +61,9 @@ LIMITS = [
     "It was fitted to self-made up-sampling of photographs. No diffusion model, no screenshot, no "
     "scan and no drawing was in its training.",
     "The certified false-alarm rate holds for photographs like those held out, delivered like "
-    "them: crops of 64 to 384 pixels, at their own size or reduced, softened, sharpened or "
-    "neither, lossless, JPEG at 50 to 98, WebP, or an intra frame of H.264.",
+    f"them: crops of 64 to {LARGEST_CROP} pixels, or tiles of {LARGE_TILE} of larger ones up to "
+    f"{LARGEST}, at their own size or reduced, softened, sharpened or neither, lossless, JPEG at "
+    "50 to 98, WebP, or an intra frame of H.264.",
     "The threshold for `real` rests on self-made images; how often a real generator is called real "
     "is in the evaluation below, not in the certificate.",
 ]
