@@ -46,7 +46,8 @@ What do I want to know?
 \b
 PHOTOS/ and FAKES/ must be alike in all but their making: same sizes, same format and quality,
 written by the same program. The leak audit says whether they are; nothing below a failed audit
-means what it seems to. Files of the same name in both folders count as one source, as do those
+means what it seems to, and what is left of its AUC once both classes are re-encoded alike is told
+beside it. Files of the same name in both folders count as one source, as do those
 with the same `source` in a folder's manifest.json.
 
 \b
@@ -394,15 +395,18 @@ def _write_report(result: dict[str, Any], path: str) -> None:
 
 
 def _say_audit(result: dict[str, Any]) -> None:
+    from gandetect.detect.evaluation import reencoding_control
+
     for name, audit in (result["audit"] or {}).items():
         if audit["leaks"] is None:
             click.echo(printable(f"leak audit: {name} not audited: {audit['reason']}"), err=True)
         elif audit["leaks"]:
             text = (
                 f"LEAK in {name}: {audit['reason']}. The figures of {name} may measure the files "
-                "and not their making: deliver both classes alike and measure again."
+                "and not their making: deliver both classes alike and measure again. "
+                + reencoding_control(result["rows"], name, result["region"])
             )
-            click.secho(printable(text), err=True, fg="red", bold=True)
+            click.secho(printable(text.strip()), err=True, fg="red", bold=True)
 
 
 def _print(result: dict[str, Any]) -> None:

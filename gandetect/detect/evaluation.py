@@ -31,7 +31,8 @@ from gandetect.media.manifests import sources_in
 REGIONS: tuple[int | None, ...] = (64, 128, None)
 WHOLE = "whole"
 # As the files are and as they are delivered; the whole grid is `perturbations.GRID`.
-DELIVERIES = named(ORIGINAL.name, "jpeg-90", "jpeg-75")
+REENCODED = "jpeg-90"
+DELIVERIES = named(ORIGINAL.name, REENCODED, "jpeg-75")
 POOLED = "all generators"
 # A region, and the name of a perturbation.
 Cell = tuple[int | None, str]
@@ -182,6 +183,25 @@ def audit_files(
         [one.item.source for one in both],
         brightness_counts=brightness_counts,
     )
+
+
+def reencoding_control(
+    rows: Sequence[Mapping[str, Any]], generator: str, region: int | str | None
+) -> str:
+    """For people: what is left of the AUC of a `generator` whose files leak once both classes were
+    re-encoded alike. A drop to chance convicts the files; empty where that was not measured."""
+    found = {
+        row["perturbation"]: row["auc"]
+        for row in rows
+        if (row["generator"], row["region"]) == (generator, region)
+    }
+    if not {ORIGINAL.name, REENCODED} <= set(found):
+        return ""
+    files, alike = found[ORIGINAL.name], found[REENCODED]
+    before, after = ("{:.2f} [{:.2f}, {:.2f}]".format(*auc) for auc in (files, alike))
+    told = f"Both classes re-encoded alike ({REENCODED}), its AUC is {after}, for {before}"
+    convicted = files[1] > 0.5 >= alike[1]
+    return told + (": the files were measured, not their making." if convicted else ".")
 
 
 def _columns(

@@ -10,6 +10,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import matplotlib
@@ -20,7 +21,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from gandetect.detect.evaluation import DELIVERIES
+from gandetect.detect.evaluation import DELIVERIES, reencoding_control
 from gandetect.detect.metrics import FIGURES, VERDICT_FIGURES
 from gandetect.detect.perturbations import ORIGINAL
 from gandetect.report import plots
@@ -68,6 +69,7 @@ def evaluation_page(result: Mapping[str, Any]) -> str:
         generators=list(dict.fromkeys(row["generator"] for row in result["rows"])),
         result=result,
         audits=_audits(result),
+        control=partial(reencoding_control, result["rows"], region=result["region"]),
         main=[row for row in rows if _is_main(row, result)],
         figures=FIGURES,
         verdict_figures=VERDICT_FIGURES,

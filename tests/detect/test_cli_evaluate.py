@@ -106,6 +106,7 @@ def test_a_leak_is_said_loudly_and_changes_no_exit_code(
     assert leaking.exit_code == 0
     assert "LEAK in easy: metadata alone tells the classes apart" in leaking.stderr
     assert "LEAK: AUC" in leaking.stdout
+    assert "Both classes re-encoded alike (jpeg-90), its AUC is" in leaking.stderr
     quiet = evaluate({**folders, "easy": tmp_path}, model, "--no-audit", names=("easy",))
     assert "LEAK" not in quiet.output
     assert "leak audit" not in quiet.output

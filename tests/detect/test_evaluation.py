@@ -22,6 +22,7 @@ from gandetect.detect.evaluation import (
     folder_items,
     main_region,
     pooled,
+    reencoding_control,
     score_items,
     tabulate,
 )
@@ -230,3 +231,18 @@ def test_each_image_is_judged_by_the_thresholds_of_its_class(linear_model):
     assert flagged(classes=model.class_thresholds(0.05)) == [0.5, 0.5]
     expected = float(limits.generated < 1.05)
     assert flagged() == [expected, expected]
+
+
+def delivered(name: str, region: int, auc: list[float]) -> dict[str, object]:
+    return {"generator": "a", "perturbation": name, "region": region, "auc": auc}
+
+
+def test_re_encoding_alike_convicts_files_whose_figures_it_takes_away() -> None:
+    of_files, other = delivered("none", 64, [0.99, 0.97, 1.0]), delivered("jpeg-90", 128, [0.9] * 3)
+    fallen = [of_files, delivered("jpeg-90", 64, [0.53, 0.44, 0.61]), other]
+    told = reencoding_control(fallen, "a", 64)
+    assert "its AUC is 0.53 [0.44, 0.61], for 0.99 [0.97, 1.00]: the files were measured" in told
+    kept = reencoding_control([of_files, delivered("jpeg-90", 64, [0.9, 0.8, 0.95])], "a", 64)
+    assert kept.endswith("is 0.90 [0.80, 0.95], for 0.99 [0.97, 1.00].")
+    assert reencoding_control([of_files, other], "a", 64) == ""
+    assert reencoding_control(fallen, "b", 64) == ""

@@ -113,6 +113,9 @@ def test_the_heat_map_has_the_number_of_every_cell(plain: dict[str, Any], page: 
 def test_a_leak_stands_above_every_figure(page: str) -> None:
     assert page.index("LEAK in") < page.index("AUC</td>")
     assert page.count("LEAK in") == 1
+    assert (
+        page.index("LEAK in") < page.index("Both classes re-encoded alike") < page.index("AUC</td>")
+    )
 
 
 def test_what_was_not_measured_is_not_drawn(plain: dict[str, Any]) -> None:
