@@ -191,7 +191,7 @@ def large() -> str:
 def edits() -> str:
     """What the mask and the warp network find in edits of photographs of other packages."""
     report = load(EDITS)
-    header = ["edit", "images", "AUC and IoU, all", "lossless", "JPEG 50 to 98"]
+    header = ["edit", "images", "AUC, IoU, F1 and AUC of pixels, all", "lossless", "JPEG 50 to 98"]
     rows = [*mask_rows(report["mask"]["found"]), warp_row(report["warp"]["found"])]
     return f"{rows_of(header, rows)}\n\n{edits_notes(report)}"
 
@@ -203,11 +203,17 @@ def mask_rows(found: dict[str, Any]) -> list[list[str]]:
         told = (
             [f"{one['marked']:.1%} of the pixels marked" for one in cells]
             if kind == "photograph"
-            else [f"{interval(one['auc'])}, IoU {one['iou']:.2f}" for one in cells]
+            else [mask_words(one) for one in cells]
         )
         rows.append([kind, f"{of_all['images']}", *told])
     images = sum(one["images"] for one in found["all"]["by_kind"].values())
     return [*rows, ["**any edit**", f"{images}", *(interval(p["auc"]) for p in found.values())]]
+
+
+def mask_words(one: dict[str, Any]) -> str:
+    words = [interval(one["auc"]), f"IoU {one['iou']:.2f}", f"F1 {one['f1']:.2f}"]
+    of_pixels = one["pixel_auc"]
+    return ", ".join(words if of_pixels is None else [*words, f"pixels {of_pixels:.2f}"])
 
 
 def warp_row(found: dict[str, Any]) -> list[str]:

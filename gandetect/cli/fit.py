@@ -306,7 +306,7 @@ def _finding(found: dict[str, Any]) -> str:
     if "auc" in found:
         parts.append(f"AUC {_interval(found['auc'])}")
     if "iou" in found:
-        parts.append(f"mean IoU {found['iou']:.3f}")
+        parts.append(f"mean IoU {found['iou']:.3f}, F1 {found['f1']:.3f}")
     if "marked" in found:
         parts.append(f"{found['marked']:.1%} of the pixels marked")
     if "end_point_error" in found:

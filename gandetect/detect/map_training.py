@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from gandetect.detect import edits, scorers, warps
@@ -251,8 +252,9 @@ def findings(
     """How well a model of `kind` answered the questions `asked`, by its `scores` of the images and
     the maps that it `found`.
 
-    Of masks, by kind of edit: AUC against photographs, and the mean intersection over union of the
-    mask at 0.5; of photographs the share of the pixels that were marked. Of warped and untouched
+    Of masks, by kind of edit: AUC against photographs; of the mask at 0.5 the mean intersection
+    over union and the mean F1; `pixel_auc` of all their pixels, None where all were edited. Of
+    photographs the share of the pixels that were marked. Of warped and untouched
     images: mean end-point error in pixels, and that of no flow; of the warped ones AUC against the
     others.
     """
@@ -264,7 +266,8 @@ def _mask_findings(
 ) -> dict[str, Any]:
     masks = torch.stack([question.truth for question in questions])
     marked = found > 0.5
-    overlap = (marked & masks).sum(dim=(1, 2)) / (marked | masks).sum(dim=(1, 2)).clamp(min=1)
+    common, either = ((marked & masks).sum(dim=(1, 2)), (marked | masks).sum(dim=(1, 2)))
+    overlap, f1 = common / either.clamp(min=1), 2 * common / (common + either).clamp(min=1)
     told: dict[str, Any] = {}
     for kind in edits.KINDS:
         chosen = _of_kind(questions, kind)
@@ -276,7 +279,15 @@ def _mask_findings(
         else:
             told[kind]["auc"] = _auc(questions, scores, chosen | _of_kind(questions, "photograph"))
             told[kind]["iou"] = float(overlap[chosen].mean())
+            told[kind]["f1"] = float(f1[chosen].mean())
+            told[kind]["pixel_auc"] = _pixel_auc(masks[chosen], found[chosen])
     return told
+
+
+def _pixel_auc(masks: Tensor, found: Tensor) -> float | None:
+    if masks.all() or not masks.any():
+        return None
+    return float(roc_auc_score(masks.flatten().numpy(), found.flatten().numpy()))
 
 
 def _warp_findings(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -148,11 +149,16 @@ def test_the_findings_of_a_perfect_mask():
     ]
     scores = np.array([-1.0, 1.0])
     perfect = map_training.findings("mask", questions, scores, mask.float())
-    assert perfect["splice"]["iou"] == 1.0
+    assert [perfect["splice"][name] for name in ("iou", "f1", "pixel_auc")] == [1.0, 1.0, 1.0]
     assert perfect["photograph"]["marked"] == 0.0
     everything = map_training.findings("mask", questions, scores, torch.ones(2, 8, 8))
     assert everything["splice"]["iou"] == 0.5
+    assert everything["splice"]["f1"] == pytest.approx(2 / 3)
+    assert everything["splice"]["pixel_auc"] == 0.5
     assert everything["photograph"]["marked"] == 1.0
+    whole = [replace(question, truth=torch.ones(8, 8, dtype=torch.bool)) for question in questions]
+    found = map_training.findings("mask", whole, scores, torch.ones(2, 8, 8))
+    assert found["splice"]["pixel_auc"] is None
 
 
 def test_maps_come_from_the_file(kind, fitted, tiles, tmp_path):
