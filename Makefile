@@ -8,7 +8,7 @@
 # make bench-spectrum  those of the spectrum kernel, the README's table and plot from them
 # make bench-upsampling  the same of the up-sampling kernels
 # make bench-gans      every generative model in training, and drawing, beside torch's own layers
-# make bench-screen    screening: rates over bare decoding, memory, runs killed again and again, Ray
+# make bench-screen    screening: rates over bare decoding, simulation, memory, runs killed again and again, Ray
 # make model        the shipped detector from photographs alone: photographs, networks, fit (half an hour)
 # make evaluation   generators of others (pip, npm), their images, every figure of the card and of the pages (hours)
 # make experiments  the laboratory: every model, spectral training, up-sampling, families (hours)
@@ -91,6 +91,7 @@ bench-gans: $(STAMP)
 bench-screen: $(STAMP)
 	$(BIN)/python bench/screen.py --json bench/results/screen.json
 	$(BIN)/python bench/scoring.py --json bench/results/scoring.json
+	$(BIN)/python bench/simulation.py --json bench/results/simulation.json
 	$(BIN)/python bench/screen_memory.py --out bench/results/screen_memory.json
 	$(BIN)/python bench/screen_ray.py --json bench/results/screen_ray.json
 	$(BIN)/python bench/killing.py --engine local --out bench/results/killing.json

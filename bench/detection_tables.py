@@ -15,6 +15,7 @@ TRANSFER = ROOT / "docs" / "transfer.json"
 JPEG_TRANSFER = ROOT / "docs" / "jpeg-transfer.json"
 PIXEL_CNN = ROOT / "docs" / "pixel-cnn.json"
 SCORING = ROOT / "bench" / "results" / "scoring.json"
+SIMULATION = ROOT / "bench" / "results" / "simulation.json"
 # Reals that carry no JPEG.
 REDUCED = ("photographs reduced to 64 pixels", "the same, reduced first")
 
@@ -314,6 +315,24 @@ def scoring() -> str:
     return f"{rows_of(header, rows)}\n\n{report['machine']['cpu']}, one thread, decoding included."
 
 
+def simulation() -> str:
+    """What an image of a self-made pair costs, beside reading a photograph."""
+    report = load(SIMULATION)
+    rows = [
+        [
+            name,
+            f"{report['results'][name]['median_us'] / 1000:,.1f}",
+            f"{report['over_reading'].get(name, 1):.1f}",
+        ]
+        for name in report["results"]
+    ]
+    header = ["", "ms per image", "times reading"]
+    return (
+        f"{rows_of(header, rows)}\n\n{report['machine']['cpu']}, one thread; "
+        f"{report['pairs_of_a_photograph']} pairs of each of {report['photographs']} photographs."
+    )
+
+
 def transfer() -> str:
     """What classifiers know of up-scalers that they were not shown."""
     report = load(TRANSFER)
@@ -375,6 +394,7 @@ FIGURES: dict[str, Figure] = {
     "detection": (detection, EVALUATION, "README.md"),
     "robustness": (robustness, EVALUATION, "README.md"),
     "scoring": (scoring, SCORING, "README.md"),
+    "simulation": (simulation, SIMULATION, "docs/simulating.md"),
     "shipped": (shipped, EVALUATION, "docs/detector.md"),
     "certificate": (certificate, EVALUATION, "docs/detector.md"),
     "large": (large, EVALUATION, "docs/detector.md"),

@@ -46,7 +46,7 @@ def test_crisp_images_are_judged_by_their_compression(model, planes):
 def test_soft_images_that_show_learned_up_sampling_are_judged(model, soft_generated):
     assert len(soft_generated) >= 4
     judged = [judged_delivery(model, one, LOSSLESS) for one in soft_generated]
-    assert LOSSLESS in judged
+    assert judged.count(LOSSLESS) >= len(judged) // 5
     assert set(judged) <= {LOSSLESS, SOFT}
 
 
