@@ -189,7 +189,10 @@ def reencoding_control(
     rows: Sequence[Mapping[str, Any]], generator: str, region: int | str | None
 ) -> str:
     """For people: what is left of the AUC of a `generator` whose files leak once both classes were
-    re-encoded alike. A drop to chance convicts the files; empty where that was not measured."""
+    re-encoded alike; empty where that was not measured.
+
+    A drop to chance speaks against the files, though a fragile trace is lost as well.
+    """
     found = {
         row["perturbation"]: row["auc"]
         for row in rows
@@ -200,8 +203,8 @@ def reencoding_control(
     files, alike = found[ORIGINAL.name], found[REENCODED]
     before, after = ("{:.2f} [{:.2f}, {:.2f}]".format(*auc) for auc in (files, alike))
     told = f"Both classes re-encoded alike ({REENCODED}), its AUC is {after}, for {before}"
-    convicted = files[1] > 0.5 >= alike[1]
-    return told + (": the files were measured, not their making." if convicted else ".")
+    is_lost = files[1] > 0.5 >= alike[1]
+    return told + (": all of it may have been the files." if is_lost else ".")
 
 
 def _columns(
