@@ -241,7 +241,9 @@ def test_re_encoding_alike_convicts_files_whose_figures_it_takes_away() -> None:
     of_files, other = delivered("none", 64, [0.99, 0.97, 1.0]), delivered("jpeg-90", 128, [0.9] * 3)
     fallen = [of_files, delivered("jpeg-90", 64, [0.53, 0.44, 0.61]), other]
     told = reencoding_control(fallen, "a", 64)
-    assert "its AUC is 0.53 [0.44, 0.61], for 0.99 [0.97, 1.00]: all of it may have been the files." in told
+    assert told.endswith(
+        "0.53 [0.44, 0.61], for 0.99 [0.97, 1.00]: all of it may have been the files."
+    )
     kept = reencoding_control([of_files, delivered("jpeg-90", 64, [0.9, 0.8, 0.95])], "a", 64)
     assert kept.endswith("is 0.90 [0.80, 0.95], for 0.99 [0.97, 1.00].")
     assert reencoding_control([of_files, other], "a", 64) == ""
