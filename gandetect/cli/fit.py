@@ -92,6 +92,13 @@ Classifiers:
     type=click.IntRange(min=1),
     help="Steps of training of mask and warp, of 16 new images each.  [default: 600]",
 )
+@click.option(
+    "--workers",
+    metavar="N",
+    type=click.IntRange(min=0),
+    help="Processes that read and simulate; the result is the same (0: none but this one).  "
+    "[default: one per processor]",
+)
 @click.option("--seed", default=0)
 @click.option("--fpr", default=0.05, type=click.FloatRange(0, 1, min_open=True, max_open=True))
 @click.option("--allow-leak", is_flag=True, help="Fit although the files' format gives them away.")
@@ -103,18 +110,25 @@ def command(**options: Any) -> None:
     up-sampling pipelines, and delivered like the photographs themselves. Scores are calibrated on
     folds that did not see the photograph, and what so few images cannot show is said.
     """
+    from gandetect.detect.loading import WorkerError
+    from gandetect.screen.pool import processors
+
     _check_maps(options)
     if options["simulate"] == bool(options["generated"]):
         raise click.UsageError("give either --generated DIR or --simulate")
     if options["networks"] and not options["simulate"]:
         raise click.UsageError("--networks is for --simulate")
+    if options["workers"] is not None and options["classifier"] in (*MAPS, ATTRIBUTION):
+        raise click.UsageError(f"--workers is not for --classifier {options['classifier']}")
     if options["members"] and options["classifier"] != "fusion":
         raise click.UsageError("--member is for --classifier fusion")
     if options["classifier"] == ATTRIBUTION:
         _attribution(options)
+    if options["workers"] is None:
+        options["workers"] = processors()
     try:
         dataset, fit = _fit(options)
-    except ValueError as error:
+    except (ValueError, WorkerError) as error:
         if options["as_json"]:
             click.echo(json.dumps({"error": str(error)}))
         click.echo(f"Nothing was fitted: {error}", err=True)
@@ -231,12 +245,23 @@ def _load(
             progress=progress,
             min_side=min_side,
             networks=load_bank(options["networks"]) if options["networks"] else (),
+            workers=options["workers"],
         )
         return dataset, spec
     folders = (options["real"], options["generated"])
     for label, folder in enumerate(folders):
         beside = [other for other in folders if other != folder]
-        load_folder(dataset, folder, label, spec, tile, progress, min_side=min_side, beside=beside)
+        load_folder(
+            dataset,
+            folder,
+            label,
+            spec,
+            tile,
+            progress,
+            min_side=min_side,
+            beside=beside,
+            workers=options["workers"],
+        )
     return dataset, spec
 
 

@@ -9,14 +9,16 @@ differs. Generators work on RGB, as generators do, and end in 8 bits.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.random import Generator
 from PIL import Image
 from torch import Tensor
 
+from gandetect.detect.loading import in_order, threads
 from gandetect.detect.simulation.delivery import (
     GRID,
     MIN_CROP,
@@ -34,6 +36,7 @@ from gandetect.detect.simulation.pipeline import draw_modes, upsampled
 from gandetect.detect.simulation.upsamplers import MODES
 
 __all__ = [
+    "BLOCK",
     "GRID",
     "LARGEST_CROP",
     "MIN_CROP",
@@ -43,16 +46,20 @@ __all__ = [
     "Pair",
     "Photograph",
     "Resize",
+    "blocks_of",
     "compress",
     "deliver",
     "draw_delivery",
     "make_pair",
     "original_crop",
+    "pairs_of",
     "simulate",
     "upsampled",
 ]
 
 LARGEST_CROP = 384
+# Pairs that a worker makes at once: reading the photograph, once for all of them, must not count.
+BLOCK = 16
 # Of the pairs, where there are trained networks to draw from.
 NETWORK_SHARE = 0.5
 
@@ -80,18 +87,61 @@ def simulate(
     side: int = LARGEST_CROP,
     seed: int = 0,
     networks: Sequence[GeneratorNetwork] = (),
+    workers: int = 0,
 ) -> Iterator[Pair]:
     """`pairs` pairs from each photograph, one photograph in memory at a time.
 
     Deterministic: pair j of photograph i depends on `seed`, i, j and `networks` alone. Half of the
     pairs are made by `networks`, where there are any. `side` is the largest crop; a smaller
-    photograph gives smaller ones. Raises ValueError below `MIN_CROP` pixels.
+    photograph gives smaller ones. `workers`: processes that share the work, each with a photograph
+    of its own; 0 for none but this one. Raises ValueError below `MIN_CROP` pixels, and as
+    `loading.in_order` does.
     """
-    for source, photograph in enumerate(photographs):
-        picture = as_picture(photograph())
-        for number in range(pairs):
-            rng = np.random.default_rng([seed, source, number])
-            yield _pair(picture, side, rng, source, networks)
+    make = partial(pairs_of, side=side, seed=seed, networks=networks)
+    if workers == 0:
+        # One by one, and not in blocks: the first is there as soon as it is made.
+        each = ((load, source, range(pairs)) for source, load in enumerate(photographs))
+        return (pair for one in each for pair in make(*one))
+    work = partial(_block, make, photographs)
+    made = in_order(work, blocks_of(len(photographs), pairs), workers)
+    return (pair for block in made for pair in block)
+
+
+def pairs_of(
+    photograph: Photograph,
+    source: int,
+    numbers: Sequence[int],
+    *,
+    side: int,
+    seed: int,
+    networks: Sequence[GeneratorNetwork],
+) -> Iterator[Pair]:
+    """The pairs of these `numbers` from the photograph number `source`; see `simulate`."""
+    picture = as_picture(photograph())
+    for number in numbers:
+        rng = np.random.default_rng([seed, source, number])
+        with threads(1):
+            pair = _pair(picture, side, rng, source, networks)
+        yield pair
+
+
+def blocks_of(count: int, pairs: int) -> list[tuple[int, range]]:
+    """(source, numbers): all `pairs` of `count` photographs in parts for one worker each."""
+    starts = range(0, pairs, BLOCK)
+    return [
+        (source, range(start, min(start + BLOCK, pairs)))
+        for source in range(count)
+        for start in starts
+    ]
+
+
+def _block(
+    make: Callable[..., Iterator[Pair]],
+    photographs: Sequence[Photograph],
+    block: tuple[int, range],
+) -> list[Pair]:
+    source, numbers = block
+    return list(make(photographs[source], source, numbers))
 
 
 def make_pair(

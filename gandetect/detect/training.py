@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,12 +41,13 @@ from gandetect.detect.delivery import (
 )
 from gandetect.detect.features import FeatureSpec, Spec, extract
 from gandetect.detect.folds import source_folds
+from gandetect.detect.loading import in_order
 from gandetect.detect.metrics import Estimate, proportion, ranking
 from gandetect.detect.model import MIN_SIDE, Model, smallest_side
 from gandetect.detect.networks.training import Progress
 from gandetect.detect.planes import PlaneSpec
 from gandetect.detect.reference import Examples, References, make_references, traces_of
-from gandetect.detect.simulate import LARGEST_CROP, Pair, simulate
+from gandetect.detect.simulate import LARGEST_CROP, Pair, blocks_of, pairs_of
 from gandetect.detect.simulation.network import GeneratorNetwork
 from gandetect.detect.tiles import MAX_TILES, cut_tiles, usable_side
 from gandetect.media import MediaError, read_luma, read_rgb, sniff
@@ -144,33 +145,69 @@ def load_folder(
     *,
     min_side: int = MIN_SIDE,
     beside: Sequence[str | Path] = (),
+    workers: int = 0,
 ) -> None:
     """Add the images below `folder` to `dataset`; files that fail are noted there, not raised.
 
     Files of both classes with the same name, apart from the suffix, count as one source, a
     photograph and what was generated from it; a manifest of the folder, or of those `beside` it,
-    may name another (`manifests.rows_in`). Images smaller than `min_side` fail.
+    may name another (`manifests.rows_in`). Images smaller than `min_side` fail. `workers` as in
+    `loading.in_order`, whose errors are raised.
     """
     files = image_files(folder)
     sources = sources_in(folder, files, beside)
-    for number, path in enumerate(files):
+    read = partial(_read_image, label=label, spec=spec, tile=tile, min_side=min_side)
+    for number, (path, found) in enumerate(zip(files, in_order(read, files, workers), strict=True)):
         if progress:
             progress(f"reading {Path(folder).name}", number, len(files))
-        try:
-            data = path.read_bytes()
-            luma = read_luma(data)
-            pixels = luma.as_uint8_range()
-            features = extract(_squares(pixels, tile, spec, min_side), spec).numpy()
-            row = describe(data, pixels)
-            known = _class_of(pixels, tile, image_delivery(luma, data))
-        except (MediaError, ValueError, OSError) as error:
-            dataset.failed[str(path)] = str(error)
+        if isinstance(found, str):
+            dataset.failed[str(path)] = found
             continue
-        dataset.samples.append(
-            Sample(sources[path], label, tile, features, calibration_class=known)
-        )
+        sample, row, digest = found
+        dataset.samples.append(replace(sample, group=sources[path]))
         dataset.rows.append(row)
-        dataset.hashes[label].append(hashlib.sha256(data).hexdigest())
+        dataset.hashes[label].append(digest)
+
+
+def _read_image(
+    path: Path, label: int, spec: Spec, tile: int, min_side: int
+) -> tuple[Sample, dict[str, float], str] | str:
+    """The sample of a file, of no group yet, its audit row and its hash, or why it failed."""
+    try:
+        data = path.read_bytes()
+        luma = read_luma(data)
+        pixels = luma.as_uint8_range()
+        features = extract(_squares(pixels, tile, spec, min_side), spec).numpy()
+        row = describe(data, pixels)
+        known = _class_of(pixels, tile, image_delivery(luma, data))
+    except (MediaError, ValueError, OSError) as error:
+        return str(error)
+    sample = Sample("", label, tile, features, calibration_class=known)
+    return sample, row, hashlib.sha256(data).hexdigest()
+
+
+@dataclass(frozen=True)
+class _Simulation:
+    """What is made of every photograph of a folder; see `simulate_folder`."""
+
+    spec: Spec
+    tiles: tuple[int, ...]
+    min_side: int
+    largest: int
+    seed: int
+    networks: Sequence[GeneratorNetwork]
+
+    def of(
+        self, photographs: Sequence[tuple[Path, str]], block: tuple[int, range]
+    ) -> list[tuple[Sample, dict[str, float]]]:
+        """The samples of a `block` of pairs and their audit rows."""
+        source, numbers = block
+        path, group = photographs[source]
+        pairs = pairs_of(
+            partial(read_rgb, path), source, numbers,
+            side=self.largest, seed=self.seed, networks=self.networks,
+        )  # fmt: skip
+        return [row for pair in pairs for row in _samples_of(pair, group, self)]
 
 
 def simulate_folder(
@@ -186,35 +223,44 @@ def simulate_folder(
     networks: Sequence[GeneratorNetwork] = (),
     sources: Mapping[Path, str] | None = None,
     largest: int = LARGEST_CROP,
+    workers: int = 0,
 ) -> None:
     """Add `pairs` simulated pairs of each photograph below `folder`, cut to each tile size.
 
     Crops have at most `largest` pixels a side; pairs smaller than `min_side` are left out.
     `networks`: trained generators that make half of the pairs, see `autoencoders`. `sources`: the
     photographs to take and what each counts as; None takes all, and what the manifest of the folder
-    says of them.
+    says of them. `workers` as in `simulate`: the same bits, however many there are.
     """
     if sources is None:
         sources = sources_in(folder, image_files(folder))
-    files = list(sources)
-    readable = [path for path in files if _note_failure(dataset, path)]
-    planes = [partial(read_rgb, path) for path in readable]
-    for pair in simulate(planes, pairs=pairs, side=largest, seed=seed, networks=networks):
+    photographs = []
+    checked = in_order(_check_photograph, list(sources), workers)
+    for (path, group), (digest, failure) in zip(sources.items(), checked, strict=True):
+        if failure:
+            dataset.failed[str(path)] = failure
+            continue
+        dataset.hashes[0].append(digest)
+        photographs.append((path, group))
+    simulation = _Simulation(spec, tuple(tiles), min_side, largest, seed, networks)
+    blocks = blocks_of(len(photographs), pairs)
+    made = in_order(partial(simulation.of, photographs), blocks, workers)
+    for number, samples in enumerate(made):
         if progress:
-            progress("simulating", pair.source, len(readable))
-        _add_pair(dataset, pair, sources[readable[pair.source]], spec, tiles, min_side)
+            progress("simulating", number, len(blocks))
+        for sample, row in samples:
+            dataset.samples.append(sample)
+            dataset.rows.append(row)
 
 
-def _note_failure(dataset: Dataset, path: Path) -> bool:
-    """Whether `path` is a photograph to simulate from; if not, the reason is noted."""
+def _check_photograph(path: Path) -> tuple[str, str]:
+    """The hash of a photograph, and why nothing can be made of it, "" where it can."""
     try:
         data = path.read_bytes()
         cut_tiles(read_luma(data).as_uint8_range(), 2 * MIN_SIDE, min_side=2 * MIN_SIDE)
     except (MediaError, ValueError, OSError) as error:
-        dataset.failed[str(path)] = str(error)
-        return False
-    dataset.hashes[0].append(hashlib.sha256(data).hexdigest())
-    return True
+        return "", str(error)
+    return hashlib.sha256(data).hexdigest(), ""
 
 
 def _squares(pixels: Tensor, tile: int, spec: Spec, min_side: int) -> Tensor:
@@ -225,34 +271,35 @@ def _squares(pixels: Tensor, tile: int, spec: Spec, min_side: int) -> Tensor:
     return cut_tiles(pixels, tile, min_side=smallest, max_tiles=most)
 
 
-def _add_pair(
-    dataset: Dataset, pair: Pair, group: str, spec: Spec, tiles: Iterable[int], min_side: int
-) -> None:
+def _samples_of(
+    pair: Pair, group: str, simulation: _Simulation
+) -> list[tuple[Sample, dict[str, float]]]:
+    """Both images of a pair in tiles of each size, with their audit rows."""
+    spec, found = simulation.spec, []
     planes = (pair.real, pair.generated)
     deliveries = [_delivery_class(plane, pair) for plane in planes]
     rows = [pixel_row(plane) for plane in planes]
     compared = isinstance(spec, FeatureSpec) and not pair.delivery.compressions
-    for tile in tiles:
+    for tile in simulation.tiles:
         try:
-            squares = [_squares(plane, tile, spec, min_side) for plane in planes]
+            squares = [_squares(plane, tile, spec, simulation.min_side) for plane in planes]
             images = [extract(one, spec) for one in squares]
         except ValueError:
             # A flat or small crop; both of the pair go, or the classes would differ.
             continue
         for label, features in enumerate(images):
-            dataset.samples.append(
-                Sample(
-                    group,
-                    label,
-                    tile,
-                    features.numpy(),
-                    pair.delivery.name,
-                    pair.modes if label else (),
-                    _class_of(planes[label], tile, deliveries[label]),
-                    traces_of(features, squares[label]).numpy() if compared else None,
-                )
+            sample = Sample(
+                group,
+                label,
+                tile,
+                features.numpy(),
+                pair.delivery.name,
+                pair.modes if label else (),
+                _class_of(planes[label], tile, deliveries[label]),
+                traces_of(features, squares[label]).numpy() if compared else None,
             )
-            dataset.rows.append(rows[label])
+            found.append((sample, rows[label]))
+    return found
 
 
 def pixel_row(plane: Tensor) -> dict[str, float]:

@@ -1,6 +1,8 @@
 """`gandetect fit` and `gandetect evaluate`: results, refusals and exit codes."""
 
 import json
+import os
+import signal
 
 import pytest
 from click.testing import CliRunner
@@ -9,6 +11,7 @@ from PIL import Image
 from gandetect.cli.evaluate import command as evaluate
 from gandetect.cli.fit import CLASSIFIERS as NAMED
 from gandetect.cli.fit import command as fit
+from gandetect.detect import training
 from gandetect.detect.classifiers import CLASSIFIERS, MAPS
 
 
@@ -42,6 +45,34 @@ def test_fit_says_what_so_few_images_cannot_show(fitted):
     assert low < 0.75 < value <= high
     assert not said["thresholds"]["certified"]
     assert said["smallest_certifiable_fpr"] == pytest.approx(1 - 0.05 ** (1 / 12))
+
+
+def test_the_model_is_the_same_however_many_processes_simulate(photographs, tmp_path):
+    for number, load in enumerate(photographs):
+        Image.fromarray(load().numpy()).save(tmp_path / f"{number}.png")
+    hashes = set()
+    for workers in (0, 2):
+        options = {"real": tmp_path, "output": tmp_path / "m", "pairs": 3, "workers": workers}
+        result = run(fit, "--simulate", **options)
+        assert result.exit_code == 0, result.output
+        hashes.add(json.loads(result.stdout)["sha256"])
+    assert len(hashes) == 1
+
+
+def test_a_worker_that_dies_ends_the_fit_with_a_sentence(folders, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "describe", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    options = {"real": folders / "real", "generated": folders / "generated", "workers": 2}
+    result = run(fit, output=tmp_path / "m", **options)
+    assert result.exit_code == 3
+    assert "fewer workers" in json.loads(result.stdout)["error"]
+    assert not (tmp_path / "m").exists()
+
+
+def test_workers_are_refused_where_they_would_do_nothing(folders, tmp_path):
+    options = {"real": folders / "real", "output": tmp_path / "m", "classifier": "mask"}
+    result = run(fit, "--simulate", workers=2, **options)
+    assert result.exit_code == 2
+    assert "--workers is not for" in result.output
 
 
 def test_the_command_names_the_classifiers_that_there_are():

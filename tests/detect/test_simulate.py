@@ -1,11 +1,13 @@
 """Simulated pairs: repeatable, alike in everything but the trace, and the trace is there."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from skimage import data
 
-from gandetect.detect.simulate import MODES, make_pair, simulate, upsampled
+from gandetect.detect.simulate import BLOCK, MODES, make_pair, simulate, upsampled
 from gandetect.detect.simulation.network import GeneratorNetwork, Network, NetworkConfig
 from gandetect.detect.simulation.pipeline import draw_modes
 
@@ -43,6 +45,26 @@ def test_a_pair_does_not_depend_on_the_pairs_before_it(photographs):
     few = list(simulate(photographs[:1], pairs=1, side=128, seed=5))
     many = list(simulate(photographs[:1], pairs=4, side=128, seed=5))
     assert torch.equal(few[0].generated, many[0].generated)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_pairs_are_the_same_however_many_processes_make_them(photographs, networks, workers):
+    how = {"pairs": BLOCK + 2, "side": 80, "seed": 5, "networks": networks}
+    alone = list(simulate(photographs[:2], **how))
+    shared = list(simulate(photographs[:2], workers=workers, **how))
+    assert [pair.source for pair in shared] == [0] * (BLOCK + 2) + [1] * (BLOCK + 2)
+    for one, other in zip(alone, shared, strict=True):
+        assert torch.equal(one.real, other.real)
+        assert torch.equal(one.generated, other.generated)
+        assert replace(one, real=0, generated=0) == replace(other, real=0, generated=0)
+
+
+def test_a_photograph_that_a_worker_cannot_use_is_told_as_it_is(photographs):
+    small = [photographs[0], lambda: torch.zeros(3, 40, 40, dtype=torch.uint8)]
+    pairs = simulate(small, pairs=1, side=64, workers=2)
+    assert next(pairs).source == 0
+    with pytest.raises(ValueError, match=r"^photograph of 40x40"):
+        next(pairs)
 
 
 def test_photographs_are_read_one_at_a_time(photographs):

@@ -14,7 +14,7 @@ from gandetect.detect.audit import LeakError
 from gandetect.detect.evaluation import folder_items
 from gandetect.detect.features import FeatureSpec
 from gandetect.detect.model import Model
-from gandetect.detect.simulate import simulate
+from gandetect.detect.simulate import pairs_of
 from gandetect.detect.training import (
     Dataset,
     Sample,
@@ -98,6 +98,33 @@ def test_simulation_needs_no_generated_images(real_images, tmp_path):
     assert len(fit.model.arrays["calibration.real"]) == 6
 
 
+def assert_equal(one, other):
+    assert one.rows == other.rows
+    assert one.failed == other.failed
+    assert one.hashes == other.hashes
+    for mine, theirs in zip(one.samples, other.samples, strict=True):
+        assert np.array_equal(mine.features, theirs.features)
+        assert (mine.traces is None) == (theirs.traces is None)
+        assert mine.traces is None or np.array_equal(mine.traces, theirs.traces)
+        known = {"features": None, "traces": None}
+        assert replace(mine, **known) == replace(theirs, **known)
+
+
+def test_processes_simulate_and_read_what_one_does(real_images, tmp_path):
+    folder = photographs(real_images, tmp_path / "photos")
+    (folder / "3.png").write_bytes((folder / "3.png").read_bytes()[:300])
+    found = []
+    for workers in (0, 2):
+        simulated, read = Dataset(), Dataset()
+        simulate_folder(simulated, folder, FeatureSpec(), (64,), pairs=2, seed=0, workers=workers)
+        load_folder(read, folder, 0, FeatureSpec(), 64, workers=workers)
+        assert list(simulated.failed) == list(read.failed) == [str(folder / "3.png")]
+        assert len(simulated.samples) == 2 * 2 * 9
+        found.append((simulated, read))
+    for one, other in zip(*found, strict=True):
+        assert_equal(one, other)
+
+
 def photographs(images, folder):
     folder.mkdir()
     for number, image in enumerate(images[:10]):
@@ -118,11 +145,11 @@ def test_simulated_pairs_are_audited(real_images, tmp_path):
 
 def test_pairs_that_are_not_delivered_alike_are_refused(real_images, tmp_path, monkeypatch):
     def uneven(*arguments, **settings):
-        for pair in simulate(*arguments, **settings):
+        for pair in pairs_of(*arguments, **settings):
             side = pair.generated.shape[0] // 2 * 2 - 10
             yield replace(pair, generated=pair.generated[:side, :side])
 
-    monkeypatch.setattr(training, "simulate", uneven)
+    monkeypatch.setattr(training, "pairs_of", uneven)
     dataset, spec = Dataset(), FeatureSpec()
     simulate_folder(
         dataset, photographs(real_images, tmp_path / "photos"), spec, (64,), pairs=6, seed=0

@@ -19,6 +19,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from gandetect import show_config
+from gandetect.detect import loading
 from gandetect.detect.networks.training import Progress
 from gandetect.experiments.upsampling.analysis import Analysis
 from gandetect.experiments.upsampling.photographs import described, read_photographs
@@ -73,7 +74,7 @@ def alone_in(folder: str | Path, threads: int | None) -> Iterator[None]:
     except Timeout as error:
         raise ValueError(f"{folder}: another run of the experiment is at work there") from error
     try:
-        with _threads(threads):
+        with loading.threads(threads):
             yield
     finally:
         lock.release()
@@ -197,14 +198,3 @@ def _described_sets(
         "format": FORMAT,
         "folders": {name: f"{FOLDER}/{name}" for name in names},
     }
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """torch with `count` threads, and then with as many as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

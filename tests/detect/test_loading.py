@@ -1,0 +1,89 @@
+"""Work that processes share gives what one process gives, in its order, and ends when they do."""
+
+import os
+import signal
+
+import pytest
+import torch
+
+from gandetect.detect.loading import WorkerError, in_order, threads
+
+
+def squared(number):
+    if number < 0:
+        raise ValueError(f"{number} is negative")
+    return torch.full((3,), number**2), os.getpid(), torch.get_num_threads()
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2, 9])
+def test_results_are_in_order_and_one_thread_makes_each(workers):
+    results = list(in_order(squared, range(7), workers))
+    assert [int(tensor[0]) for tensor, *_ in results] == [n**2 for n in range(7)]
+    assert {count for *_, count in results} == {1}
+    processes = {process for _, process, _ in results}
+    assert len(processes) == max(1, min(workers, 7))
+    assert (os.getpid() in processes) == (workers == 0)
+
+
+def test_threads_are_as_many_afterwards_as_before():
+    before = torch.get_num_threads()
+    list(in_order(squared, range(3)))
+    assert torch.get_num_threads() == before
+    with threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+    with pytest.raises(ValueError), threads(before + 1):
+        squared(-1)
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_an_item_raises_comes_in_its_turn_and_as_it_is(workers):
+    results = in_order(squared, [2, -1, 3], workers)
+    assert int(next(results)[0][0]) == 4
+    with pytest.raises(ValueError, match=r"^-1 is negative$"):
+        next(results)
+
+
+def confused(number):
+    raise KeyError(number)
+
+
+def test_a_fault_shows_where_in_the_worker_it_was():
+    with pytest.raises(KeyError, match="in confused"):
+        next(in_order(confused, range(2), 2))
+
+
+def deadly(number):
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def test_a_worker_that_is_killed_is_an_error_that_says_what_to_do():
+    with pytest.raises(WorkerError, match="fewer workers"):
+        list(in_order(deadly, range(8), 2))
+
+
+def test_nothing_to_do_and_a_number_of_workers_that_is_none():
+    assert list(in_order(squared, [], 2)) == []
+    with pytest.raises(ValueError, match="workers=-1"):
+        in_order(squared, [1], -1)
+
+
+def test_few_results_wait(tmp_path):
+    """Whoever reads slowly is not buried: two for each worker are ahead, not all of them."""
+    results = in_order(_noted(tmp_path), range(50), 2)
+    next(results)
+    # The workers go on for as long as they may; what they may is counted, not how fast they are.
+    for _ in range(3):
+        next(results)
+    assert len(list(tmp_path.iterdir())) <= 4 + 2 * 2 + 2
+
+
+class _noted:
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __call__(self, number):
+        (self.folder / str(number)).touch()
+        return number
