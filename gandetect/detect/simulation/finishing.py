@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from gandetect.detect.simulation.kernels import bump, perturbed, strength
 from gandetect.detect.simulation.pictures import log_uniform
 from gandetect.detect.simulation.upsamplers import convolved
+from gandetect.detect.simulation.windows import highest, local_mean
 
 # Bands of radius that `matched` compares, up to the corner of the spectrum, and its largest gain.
 _BANDS, _CORNER = 12, 0.5**0.5
@@ -73,7 +74,7 @@ def sharpened(x: Tensor, rng: Generator) -> Tensor:
 def crispened(x: Tensor, rng: Generator) -> Tensor:
     """Sharpening that stays within its surroundings: steep edges without ringing, as adversarial
     training makes them."""
-    low, high = -F.max_pool2d(-x, 3, 1, 1), F.max_pool2d(x, 3, 1, 1)
+    low, high = -highest(-x), highest(x)
     sharp = x + rng.uniform(0.5, 2.0) * (x - _blurred(x, rng.uniform(0.8, 1.5)))
     return torch.minimum(torch.maximum(sharp, low), high)
 
@@ -118,9 +119,8 @@ def _log_bands(x: Tensor) -> NDArray[np.float64]:
     window = torch.hann_window(side)
     plane = x.mean(dim=0)
     power = torch.fft.rfft2((plane - plane.mean()) * window[:, None] * window).abs().square()
-    band = (_radius(side) * (_BANDS / _CORNER)).astype(np.int64).clip(max=_BANDS - 1).ravel()
-    total = np.bincount(band, power.double().numpy().ravel(), _BANDS)
-    counts = np.bincount(band, minlength=_BANDS)
+    total = np.bincount(_bands(side), power.double().numpy().ravel(), _BANDS)
+    counts = np.bincount(_bands(side), minlength=_BANDS)
     # A quarter of the power that rounding to 8 bits leaves: what is below it, no image shows.
     floor = (1 / 127.5) ** 2 / 12 * float(window.square().sum()) ** 2 / 4
     return np.asarray(np.log(total / np.maximum(counts, 1) + floor))
@@ -132,12 +132,17 @@ def _radius(side: int) -> NDArray[np.float64]:
     return np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])
 
 
+@functools.lru_cache(maxsize=64)
+def _bands(side: int) -> NDArray[np.int64]:
+    """The band of each coefficient of a half spectrum, in rows."""
+    return (_radius(side) * (_BANDS / _CORNER)).astype(np.int64).clip(max=_BANDS - 1).ravel()
+
+
 def _blurred(x: Tensor, sigma: float) -> Tensor:
     return convolved(x, np.repeat(bump(5, sigma), len(x), axis=0))
 
 
 def _local(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance (C, H, W) of the 5 x 5 pixels around each."""
-    mean = F.avg_pool2d(x, 5, 1, 2, count_include_pad=False)
-    square = F.avg_pool2d(x * x, 5, 1, 2, count_include_pad=False)
+    mean, square = local_mean(x), local_mean(x * x)
     return mean, (square - mean * mean).clamp(min=0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from numpy.random import Generator
 from PIL import Image
 from torch import Tensor
@@ -79,7 +80,15 @@ def _toned(x: Tensor, target: Tensor) -> Tensor:
 
     Random kernels change both, which a trained network would not.
     """
-    mean, own_mean = (planes.mean(dim=(1, 2), keepdim=True) for planes in (target, x))
-    spread, own_spread = (planes.std(dim=(1, 2), keepdim=True) for planes in (target, x))
+    mean, spread = _tone(target)
+    own_mean, own_spread = _tone(x)
     gain = (spread / (own_spread + 1e-6)).clamp(max=MAX_GAIN)
     return (x - own_mean) * gain + mean
+
+
+def _tone(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (C, 1, 1) of `x` (C, H, W). `Tensor.std` takes six times as
+    long."""
+    mean = x.mean(dim=(1, 2), keepdim=True)
+    freedom = x.shape[1] * x.shape[2] - 1
+    return mean, torch.linalg.vector_norm(x - mean, dim=(1, 2), keepdim=True) / freedom**0.5

@@ -75,7 +75,9 @@ def convolved(x: Tensor, kernels: Kernels) -> Tensor:
     before = (kernels.shape[-1] - 1) // 2
     after = kernels.shape[-1] - 1 - before
     padded = F.pad(x[None], (before, after, before, after), mode="replicate")
-    return F.conv2d(padded, _weight(kernels), groups=len(x))[0]
+    # Three planes beside one another are convolved in half the time, there and back included.
+    beside = padded.contiguous(memory_format=torch.channels_last)
+    return F.conv2d(beside, _weight(kernels), groups=len(x))[0].contiguous()
 
 
 def draw_stage(x: Tensor, mode: str, factor: int, rng: Generator) -> Tensor:
