@@ -316,20 +316,25 @@ def scoring() -> str:
 
 
 def simulation() -> str:
-    """What an image of a self-made pair costs, beside reading a photograph."""
+    """What an image of a self-made pair costs, beside what reading a photograph does."""
     report = load(SIMULATION)
+    over = report["over_reading"]
+    readings = list(next(iter(over.values())))
     rows = [
         [
             name,
-            f"{report['results'][name]['median_us'] / 1000:,.1f}",
-            f"{report['over_reading'].get(name, 1):.1f}",
+            f"{result['median_us'] / 1000:,.1f}",
+            *(f"{over[name][reading]:.2f}" if name in over else "" for reading in readings),
         ]
-        for name in report["results"]
+        for name, result in report["results"].items()
     ]
-    header = ["", "ms per image", "times reading"]
+    header = ["", "ms per image", *(f"times {reading}" for reading in readings)]
+    megapixels = report["camera"][0] * report["camera"][1] / 1e6
     return (
-        f"{rows_of(header, rows)}\n\n{report['machine']['cpu']}, one thread; "
-        f"{report['pairs_of_a_photograph']} pairs of each of {report['photographs']} photographs."
+        f"{rows_of(header, rows)}\n\n{report['machine']['cpu']}, {report['machine']['cores']} "
+        "cores, one thread where nothing else is said; "
+        f"{report['pairs_of_a_photograph']} pairs of each of {report['photographs']} photographs, "
+        f"of about 512 pixels a side (web) or {megapixels:.0f} megapixels (camera)."
     )
 
 

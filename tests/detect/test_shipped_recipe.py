@@ -33,7 +33,7 @@ def recipes(monkeypatch):
     monkeypatch.setattr(shipped, "LARGE_TILE", 192)
     monkeypatch.setattr(shipped, "LARGEST", SIDE)
     yield shipped, evaluate_shipped
-    for name in ("evaluate_shipped", "shipped", "third_party", "common"):
+    for name in ("seeds", "evaluate_shipped", "shipped", "third_party", "common"):
         sys.modules.pop(name, None)
 
 
@@ -173,3 +173,53 @@ def test_summaries_are_means_and_the_worst(recipes):
     (plain,) = [line for line in lines if line["delivery"] == "none"]
     assert (plain["mean_auc"], plain["worst"]) == (pytest.approx(0.75), "b")
     assert plain["mean_real_flagged"] == pytest.approx(0.15)
+
+
+def test_seeds_give_other_models_that_are_measured_as_the_card_is(
+    recipes, places, monkeypatch, tmp_path
+):
+    _, evaluate_shipped = recipes
+    import seeds
+
+    monkeypatch.setattr(seeds, "processors", lambda: 0)
+    first, second = (seeds.made(seed, places, tmp_path / "models") for seed in (1, 2))
+    assert first.sha256 != second.sha256
+    # Made once, and anew where anything it was made of is another.
+    monkeypatch.setattr(seeds, "train", None)
+    assert seeds.made(1, places, tmp_path / "models").sha256 == first.sha256
+    assert not seeds.is_of(first, (places[1], places[0], places[2]))
+
+    crops = data.coffee()[:128, :512].reshape(128, 4, 128, 3).swapaxes(0, 1)
+    for name in ("made", "real"):
+        (tmp_path / name).mkdir()
+    for number, pixels in enumerate(crops):
+        large = Image.fromarray(pixels[:64, :64]).resize((128, 128), Image.Resampling.NEAREST)
+        large.save(tmp_path / "made" / f"{number}.png")
+        Image.fromarray(pixels).save(tmp_path / "real" / f"{number}.png")
+    about = {"generator": "one", "split": "test", "reals": "the same, reduced first"}
+    native = {**about, "reals": "crops of photographs"}
+    places = tmp_path / "made", tmp_path / "real"
+    monkeypatch.setattr(seeds, "sets", lambda folder: [(*places, about), (*places, native)])
+    monkeypatch.setattr(evaluate_shipped, "FPR", 0.5)
+    found = seeds.measured(first, tmp_path)
+    card = evaluate_shipped.measured(first, *places, about)["rows"]
+    wanted = {row["perturbation"]: row["auc"][0] for row in card if row["region"] == 128}
+    assert found == {"one": {"test": 1.0, **wanted}}
+
+
+def test_summaries_of_seeds(recipes):
+    import seeds
+
+    def one(test, other):
+        rest = dict.fromkeys(seeds.DELIVERIES, 0.5)
+        return {"a": {"test": 1.0, **rest, "none": test}, "b": {"test": 0.0, **rest, "none": other}}
+
+    found = seeds.summary([one(0.9, 0.7), one(0.8, 0.4)])
+    assert found["test"]["mean none"] == {
+        "mean": pytest.approx(0.85),
+        "deviation": pytest.approx(0.1 / 2**0.5),
+        "least": 0.8,
+        "most": 0.9,
+    }
+    assert found["all"]["worst none"]["mean"] == pytest.approx(0.55)
+    assert found["all"]["mean jpeg-90"]["deviation"] == 0
