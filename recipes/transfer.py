@@ -8,8 +8,8 @@ one it needs.
 The up-scalers of `third_party.py`, lossless, against one set of real images that all of them are
 compared with: crops of photographs that were reduced first. Each classifier is trained on each
 up-scaler, and on all but one, and tested on each; learning curves are of the classifier that ships.
-Boosted trees, classifiers of planes and networks are left out, which would take from minutes to
-hours; `gandetect evaluate --transfer` trains whatever the kind of its model.
+Networks are left out, of which each of the 120 fits would take minutes; `gandetect evaluate
+--transfer` trains whatever the kind of its model.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from gandetect.detect.training import Sample
 from gandetect.detect.transfer import classifier_fit, learning_curve, transfer_matrix
 from gandetect.media import read_luma
 
-CLASSIFIERS = ("logistic", "additive", "svm", "forest", "kmeans")
+CLASSIFIERS = ("logistic", "additive", "svm", "forest", "kmeans", "spectrum", "dct", "boosted")
 SHIPPED = "additive"
 TILE = 128
 # Of each set at most, each of a photograph of its own.

@@ -52,6 +52,22 @@ conformal_option = click.option(
 )
 
 
+workers_option = click.option(
+    "--workers",
+    metavar="N",
+    type=click.IntRange(min=0),
+    help="Processes that share the work, with the same result (0: none but this one).  "
+    "[default: one per processor]",
+)
+
+
+def workers_of(given: int | None) -> int:
+    """What --workers stands for in Python."""
+    from gandetect.screen.pool import processors
+
+    return processors() if given is None else given
+
+
 def confidence_of(conformal: bool) -> float | None:
     """What --conformal stands for in Python."""
     from gandetect.detect.calibration import CONFIDENCE

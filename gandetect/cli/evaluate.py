@@ -17,6 +17,8 @@ from gandetect.cli._common import (
     conformal_option,
     printable,
     require,
+    workers_of,
+    workers_option,
 )
 
 if TYPE_CHECKING:
@@ -108,6 +110,7 @@ COLUMNS = ("auc", "tpr_at_0.05", "tpr_at_0.01", "real_accuracy", "generated_accu
 @click.option(
     "--learning-curve", is_flag=True, help="The same from 16, 20, 100 and 1000 training images."
 )
+@workers_option
 @click.option("--audit/--no-audit", default=True, help="Can the files be told apart unseen?")
 @click.option("--report", type=click.Path(dir_okay=False), help="Write a page (.html) to read.")
 @click.option("--out", type=click.Path(dir_okay=False), help="Write the figures as JSON to a file.")
@@ -122,9 +125,12 @@ def command(**options: Any) -> None:
     """
     folders = _named(options["generated"])
     _check(options, folders)
+    from gandetect.detect.loading import WorkerError
+
+    options["workers"] = workers_of(options["workers"])
     try:
         result = _measured(options, folders)
-    except ValueError as error:
+    except (ValueError, WorkerError) as error:
         click.echo(f"Nothing was measured: {printable(str(error))}", err=True)
         sys.exit(3)
     _present(result, options)
@@ -274,10 +280,11 @@ def _scored(
         steps = GRID if options["grid"] else DELIVERIES
         scored, errors = score_items(
             items,
-            lambda item: model,
+            partial(_always, model),
             regions=_regions(options["regions"]) or REGIONS,
             perturbations=steps,
             progress=progress,
+            workers=options["workers"],
         )
         failed.update(errors)
         if not scored:
@@ -307,6 +314,10 @@ def _scored(
         "curves": drawn,
         "failed": failed,
     }
+
+
+def _always(model: Model, item: Item) -> Model:
+    return model
 
 
 def _audited(
@@ -346,20 +357,22 @@ def _trained(
     )
 
     def samples(items: Sequence[Item]) -> list[Sample]:
-        loaded, errors = load_samples(items, model, progress)
+        loaded, errors = load_samples(items, model, progress, workers=workers)
         failed.update(errors)
         return loaded
 
+    workers = options["workers"]
     reals = samples(real)
     made = {name: samples(items) for name, items in generated.items()}
     fit = classifier_fit(model.classifier)
     result: dict[str, Any] = {"trained_anew": model.classifier}
     try:
         if options["transfer"]:
-            result["transfer"] = transfer_matrix(reals, made, fit, progress=progress).to_dict()
+            found = transfer_matrix(reals, made, fit, progress=progress, workers=workers)
+            result["transfer"] = found.to_dict()
         if options["learning_curve"]:
             result["learning_curve"] = {
-                name: learning_curve(reals, one, fit, progress=progress).to_dict()
+                name: learning_curve(reals, one, fit, progress=progress, workers=workers).to_dict()
                 for name, one in made.items()
             }
     except ValueError as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from gandetect.cli._classes import class_table
-from gandetect.cli._common import check_place, require
+from gandetect.cli._common import check_place, require, workers_of, workers_option
 
 if TYPE_CHECKING:
     from gandetect.detect.features import Spec
@@ -92,13 +92,7 @@ Classifiers:
     type=click.IntRange(min=1),
     help="Steps of training of mask and warp, of 16 new images each.  [default: 600]",
 )
-@click.option(
-    "--workers",
-    metavar="N",
-    type=click.IntRange(min=0),
-    help="Processes that read and simulate; the result is the same (0: none but this one).  "
-    "[default: one per processor]",
-)
+@workers_option
 @click.option("--seed", default=0)
 @click.option("--fpr", default=0.05, type=click.FloatRange(0, 1, min_open=True, max_open=True))
 @click.option("--allow-leak", is_flag=True, help="Fit although the files' format gives them away.")
@@ -111,7 +105,6 @@ def command(**options: Any) -> None:
     folds that did not see the photograph, and what so few images cannot show is said.
     """
     from gandetect.detect.loading import WorkerError
-    from gandetect.screen.pool import processors
 
     _check_maps(options)
     if options["simulate"] == bool(options["generated"]):
@@ -124,8 +117,7 @@ def command(**options: Any) -> None:
         raise click.UsageError("--member is for --classifier fusion")
     if options["classifier"] == ATTRIBUTION:
         _attribution(options)
-    if options["workers"] is None:
-        options["workers"] = processors()
+    options["workers"] = workers_of(options["workers"])
     try:
         dataset, fit = _fit(options)
     except (ValueError, WorkerError) as error:

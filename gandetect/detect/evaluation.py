@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor
 from gandetect.detect.audit import Audit, audit, describe
 from gandetect.detect.calibration import ClassThresholds, Thresholds
 from gandetect.detect.delivery import calibration_class, compression_delivery, size_class
+from gandetect.detect.loading import in_order
 from gandetect.detect.metrics import REPLICATES, curves, summarize
 from gandetect.detect.model import Model
 from gandetect.detect.perturbations import ORIGINAL, Perturbation, named
@@ -77,21 +79,36 @@ def score_items(
     regions: Iterable[int | None] = REGIONS,
     perturbations: Iterable[Perturbation] = DELIVERIES,
     progress: Progress | None = None,
+    workers: int = 0,
 ) -> tuple[list[Scored], dict[str, str]]:
     """Score each item in every region and perturbation; also why the files that failed did.
 
-    A file is decoded once, and each perturbation made of it once for all regions.
+    A file is decoded once, and each perturbation made of it once for all regions. `workers`:
+    processes that share the files, see `loading.in_order`.
     """
-    regions, perturbations = tuple(regions), tuple(perturbations)
+    score = partial(_scored_or_why, model_of, tuple(regions), tuple(perturbations))
     scored, failed = [], {}
-    for number, item in enumerate(items):
+    outcomes = in_order(score, items, workers)
+    for number, (item, found) in enumerate(zip(items, outcomes, strict=True)):
         if progress:
             progress(f"scoring {item.path.parent.name}", number, len(items))
-        try:
-            scored.append(_scored(item, model_of(item), regions, perturbations))
-        except (MediaError, ValueError, OSError) as error:
-            failed[str(item.path)] = str(error)
+        if isinstance(found, str):
+            failed[str(item.path)] = found
+        else:
+            scored.append(found)
     return scored, failed
+
+
+def _scored_or_why(
+    model_of: Callable[[Item], Model],
+    regions: Sequence[int | None],
+    perturbations: Sequence[Perturbation],
+    item: Item,
+) -> Scored | str:
+    try:
+        return _scored(item, model_of(item), regions, perturbations)
+    except (MediaError, ValueError, OSError) as error:
+        return str(error)
 
 
 def tabulate(
@@ -257,7 +274,7 @@ def _scored(
     cells: dict[Cell, tuple[float, float] | None] = {}
     classes: dict[Cell, str] = {}
     for one in perturbations:
-        delivered = pixels if one is ORIGINAL else one.apply(eight_bit)
+        delivered = pixels if one.name == ORIGINAL.name else one.apply(eight_bit)
         side = largest_even_square(*delivered.shape)
         for region in regions:
             if model.min_side <= (region or side) <= side:

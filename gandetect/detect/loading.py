@@ -7,6 +7,7 @@ one thread of torch, since more would add in another order.
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -48,7 +49,12 @@ def _shared(
     work: Callable[[Item], Result], items: Sequence[Item], workers: int
 ) -> Iterator[Result]:
     loader: DataLoader[bytes] = DataLoader(
-        _Outcomes(work, items), batch_size=None, num_workers=workers, collate_fn=_as_it_is
+        _Outcomes(work, items),
+        batch_size=None,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        # At once, and nothing has to be pickled; elsewhere as the system prefers.
+        multiprocessing_context="fork" if sys.platform == "linux" else None,
     )
     outcomes = iter(loader)
     while True:

@@ -139,7 +139,11 @@ def _eight_bit(values: np.ndarray) -> Tensor:
     return torch.from_numpy(values.round().clip(0, 255).astype(np.uint8))
 
 
-ORIGINAL = Perturbation("none", lambda plane: plane)
+def _unchanged(plane: Tensor) -> Tensor:
+    return plane
+
+
+ORIGINAL = Perturbation("none", _unchanged)
 """The image as it is in its file."""
 
 GRID: tuple[Perturbation, ...] = (

@@ -13,15 +13,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
+from threadpoolctl import threadpool_limits
 
 from gandetect.detect.evaluation import Item
 from gandetect.detect.features import extract
 from gandetect.detect.folds import source_folds
+from gandetect.detect.loading import in_order
 from gandetect.detect.metrics import REPLICATES, Estimate, ranking
 from gandetect.detect.model import Model
 from gandetect.detect.tiles import cut_tiles
@@ -104,22 +107,31 @@ class LearningCurve:
 
 
 def load_samples(
-    items: Sequence[Item], model: Model, progress: Progress | None = None
+    items: Sequence[Item], model: Model, progress: Progress | None = None, *, workers: int = 0
 ) -> tuple[list[Sample], dict[str, str]]:
-    """The features of `items` in the tiles of `model`; also why the files that failed did."""
+    """The features of `items` in the tiles of `model`; also why the files that failed did.
+    `workers` as in `loading.in_order`."""
     samples, failed = [], {}
-    for number, item in enumerate(items):
+    outcomes = in_order(partial(_sample, model), items, workers)
+    for number, (item, found) in enumerate(zip(items, outcomes, strict=True)):
         if progress:
             progress(f"features of {item.path.parent.name}", number, len(items))
-        try:
-            pixels = read_luma(item.path).as_uint8_range()
-            tiles = cut_tiles(pixels, model.tile, min_side=model.min_side)
-            features = extract(tiles, model.spec).numpy()
-        except (MediaError, ValueError, OSError) as error:
-            failed[str(item.path)] = str(error)
-            continue
-        samples.append(Sample(item.source, item.label, model.tile, features))
+        if isinstance(found, str):
+            failed[str(item.path)] = found
+        else:
+            samples.append(found)
     return samples, failed
+
+
+def _sample(model: Model, item: Item) -> Sample | str:
+    """The sample of an item, or why there is none."""
+    try:
+        pixels = read_luma(item.path).as_uint8_range()
+        tiles = cut_tiles(pixels, model.tile, min_side=model.min_side)
+        features = extract(tiles, model.spec).numpy()
+    except (MediaError, ValueError, OSError) as error:
+        return str(error)
+    return Sample(item.source, item.label, model.tile, features)
 
 
 def classifier_fit(classifier: str, seed: int = 0) -> Fit:
@@ -127,11 +139,11 @@ def classifier_fit(classifier: str, seed: int = 0) -> Fit:
 
     The fit raises ValueError for an unknown classifier.
     """
+    return partial(_fitted, classifier, seed)
 
-    def fit(samples: Sequence[Sample]) -> Detector:
-        return fit_samples(samples, classifier, seed, {}, None)
 
-    return fit
+def _fitted(classifier: str, seed: int, samples: Sequence[Sample]) -> Detector:
+    return fit_samples(samples, classifier, seed, {}, None)
 
 
 def transfer_matrix(
@@ -142,12 +154,14 @@ def transfer_matrix(
     seed: int = 0,
     replicates: int = REPLICATES,
     progress: Progress | None = None,
+    workers: int = 0,
 ) -> Transfer:
     """Train on each generator and on all but each, test on each; by folds of sources.
 
     Every cell has the same reals, scored like the rest by fits that saw nothing of their source,
-    and an interval from resampling sources. Raises ValueError for fewer than two generators, and
-    where a class has too few sources.
+    and an interval from resampling sources. `workers`: processes that share the fits, see
+    `loading.in_order`. Raises ValueError for fewer than two generators, and where a class has too
+    few sources.
     """
     names = tuple(generated)
     if len(names) < 2:
@@ -157,7 +171,9 @@ def transfer_matrix(
         ["", *names], [len(real), *(len(generated[name]) for name in names)]
     )  # "" made the reals
     trainings = [*((name,) for name in names), *(_without(names, name) for name in names)]
-    scores = _scores_by_training(samples, makers, dict.fromkeys(trainings), fit, seed, progress)
+    scores = _scores_by_training(
+        samples, makers, dict.fromkeys(trainings), fit, seed, progress, workers
+    )
 
     def auc(training: tuple[str, ...], tested: str) -> Estimate:
         chosen = np.flatnonzero((makers == "") | (makers == tested))
@@ -183,6 +199,7 @@ def _scores_by_training(
     fit: Fit,
     seed: int,
     progress: Progress | None,
+    workers: int,
 ) -> dict[tuple[str, ...], NDArray[np.float64]]:
     """For each set of generators, the scores (N,) of all samples by fits to it and to reals.
 
@@ -191,15 +208,28 @@ def _scores_by_training(
     classes = np.unique(makers, return_inverse=True)[1]
     splits = list(source_folds(classes, [sample.group for sample in samples], seed))
     scores = {training: np.empty(len(samples)) for training in trainings}
-    jobs = [(training, split) for training in trainings for split in splits]
-    for number, (training, (train, test)) in enumerate(jobs):
+    names, jobs = [], []
+    for training in trainings:
+        for train, test in splits:
+            chosen = [i for i in train if makers[i] in ("", *training)]
+            if len({samples[i].label for i in chosen}) < 2:
+                raise ValueError(f"the sources of {training} lie in one fold; give more of them")
+            names.append(training)
+            jobs.append((np.array(chosen), test))
+    found = in_order(partial(_fit_and_score, fit, samples), jobs, workers)
+    for number, (training, (_, test), own) in enumerate(zip(names, jobs, found, strict=True)):
         if progress:
             progress("training for the transfer matrix", number, len(jobs))
-        chosen = [samples[i] for i in train if makers[i] in ("", *training)]
-        if len({sample.label for sample in chosen}) < 2:
-            raise ValueError(f"the sources of {training} lie in one fold; give more of them")
-        scores[training][test] = _scores(fit(chosen), samples, test)
+        scores[training][test] = own
     return scores
+
+
+def _fit_and_score(fit: Fit, samples: Sequence[Sample], job: Split) -> NDArray[np.float64]:
+    """The scores of the second part of `samples` by a fit to the first."""
+    train, test = job
+    # By one thread: processes share the fits already, and OpenMP does not survive a fork.
+    with threadpool_limits(1):
+        return _scores(fit([samples[i] for i in train]), samples, test)
 
 
 def learning_curve(
@@ -211,26 +241,30 @@ def learning_curve(
     draws: int = DRAWS,
     seed: int = 0,
     progress: Progress | None = None,
+    workers: int = 0,
 ) -> LearningCurve:
     """AUC on held-out sources after training on `sizes` images, drawn `draws` times each.
 
     Each draw holds out a fold of sources and takes its images, half of them real, from the others.
-    Raises ValueError where a class has fewer than two sources.
+    `workers` as in `transfer_matrix`. Raises ValueError where a class has fewer than two sources.
     """
     samples = [*real, *generated]
     labels = np.array([sample.label for sample in samples])
     splits = _splits(labels, [sample.group for sample in samples], draws, seed)
     most = min(int((labels[train] == label).sum()) for train, _ in splits for label in (0, 1))
     possible = [size for size in sizes if size // 2 <= most]
-    jobs = [(size, number, split) for size in possible for number, split in enumerate(splits)]
+    drawn = [
+        (size, _drawn(train, labels, size // 2, np.random.default_rng([seed, size, number])), test)
+        for size in possible
+        for number, (train, test) in enumerate(splits)
+    ]
     found: dict[int, list[float]] = {size: [] for size in possible}
-    for done, (size, number, (train, test)) in enumerate(jobs):
+    jobs = [(train, test) for _, train, test in drawn]
+    scores = in_order(partial(_fit_and_score, fit, samples), jobs, workers)
+    for done, ((size, _, test), own) in enumerate(zip(drawn, scores, strict=True)):
         if progress:
             progress(f"learning from {size} images", done, len(jobs))
-        rng = np.random.default_rng([seed, size, number])
-        chosen = _drawn(train, labels, size // 2, rng)
-        detector = fit([samples[i] for i in chosen])
-        found[size].append(float(roc_auc_score(labels[test], _scores(detector, samples, test))))
+        found[size].append(float(roc_auc_score(labels[test], own)))
     return LearningCurve(
         {size: _spread(aucs) for size, aucs in found.items()},
         {

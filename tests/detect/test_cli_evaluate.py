@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from gandetect.cli.evaluate import command
+from gandetect.detect import evaluation
 from gandetect.detect.metrics import REPLICATES
 from gandetect.detect.perturbations import GRID
 
@@ -121,6 +124,28 @@ def test_tables_for_people_hold_what_was_asked_for(folders: dict[str, Path], mod
         "leak audit", "passed: AUC",
     ):  # fmt: skip
         assert text in result.stdout
+
+
+def test_figures_are_the_same_however_many_processes_find_them(
+    folders: dict[str, Path], model: Path
+) -> None:
+    flags = ("--transfer", "--learning-curve", "--json")
+    alone, shared = (evaluate(folders, model, *flags, f"--workers={n}") for n in (0, 2))
+    assert alone.exit_code == shared.exit_code == 0, shared.output
+    assert json.loads(alone.stdout) == json.loads(shared.stdout)
+
+
+def test_a_file_that_kills_its_worker_ends_with_a_sentence(
+    folders: dict[str, Path], model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fatal(*_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(evaluation, "describe", fatal)
+    found = evaluate(folders, model, "--workers=2", names=("easy",))
+    assert found.exit_code == 3
+    assert "Nothing was measured: DataLoader worker" in found.stderr
+    assert "fewer workers" in found.stderr
 
 
 def test_regions_are_those_asked_for(folders: dict[str, Path], model: Path) -> None:

@@ -1,12 +1,14 @@
 """Work that processes share gives what one process gives, in its order, and ends when they do."""
 
 import os
+import pickle
 import signal
 
 import pytest
 import torch
 
 from gandetect.detect.loading import WorkerError, in_order, threads
+from gandetect.detect.perturbations import GRID
 
 
 def squared(number):
@@ -87,3 +89,12 @@ class _noted:
     def __call__(self, number):
         (self.folder / str(number)).touch()
         return number
+
+
+def test_what_workers_are_given_can_be_sent_to_them():
+    """Where processes are not forked, everything is pickled."""
+    sent = pickle.loads(pickle.dumps(GRID))
+    plane = torch.arange(64 * 64).remainder(251).to(torch.uint8).view(64, 64)
+    for one, other in zip(GRID, sent, strict=True):
+        assert one.name == other.name
+        assert torch.equal(one.apply(plane), other.apply(plane))

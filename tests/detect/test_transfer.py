@@ -75,6 +75,22 @@ def test_what_is_shared_transfers_and_what_is_not_does_not(reals, generated):
     assert all(one.low <= one.value <= one.high for one in found.cells.values())
 
 
+@pytest.mark.parametrize("classifier", ["logistic", "boosted"])
+def test_processes_fit_what_one_does_even_after_fits_in_this_one(reals, generated, classifier):
+    fit, two = classifier_fit(classifier), {n: generated[n] for n in ("first", "second")}
+    # Threads of OpenMP that are there when the process is forked must not be waited for.
+    fit([*reals, *generated["first"]])
+    alone, shared = (
+        transfer_matrix(reals, two, fit, replicates=20, workers=workers) for workers in (0, 2)
+    )
+    assert alone == shared
+    curves = (
+        learning_curve(reals, two["first"], fit, sizes=(16,), draws=3, workers=workers)
+        for workers in (0, 2)
+    )
+    assert len({json.dumps(curve.to_dict()) for curve in curves}) == 1
+
+
 def test_a_single_generator_has_no_others():
     alone = Transfer(("one",), {("one", "one"): Estimate(0.9, 0.8, 1.0)}, {})
     assert alone.off_diagonal is None
