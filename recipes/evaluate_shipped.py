@@ -56,6 +56,7 @@ from gandetect.detect.simulation.network import load_bank
 from gandetect.detect.tiles import cut_tiles
 from gandetect.detect.training import Dataset, Sample, image_files
 from gandetect.media import read_luma
+from gandetect.screen.pool import processors
 
 # Generators and the family of their last up-sampler, as `third_party.py` describes them.
 FAMILY_OF = {
@@ -118,13 +119,15 @@ def main() -> int:
     parser.add_argument("--generated", type=Path, default=Path("data/third_party"))
     parser.add_argument("--large", type=Path, default=Path("data/third_party_512"))
     parser.add_argument("--out", type=Path, default=MODELS)
+    parser.add_argument("--workers", type=int, default=processors(), help="that share the images")
     arguments = parser.parse_args()
+    workers = arguments.workers
     torch.set_num_threads(1)
     model = Model.load(arguments.out / f"{NAME}.safetensors")
-    found = [measured(model, *one) for one in sets(arguments.generated)]
+    found = [measured(model, *one, workers=workers) for one in sets(arguments.generated)]
     rows = [row for one in found for row in one["rows"]]
     grid = [row for one in found for row in one["grid"]]
-    judged = held_out_pairs(arguments.held_out, load_bank(arguments.networks))
+    judged = held_out_pairs(arguments.held_out, load_bank(arguments.networks), workers=workers)
     evaluation: dict[str, Any] = {
         "model": NAME,
         "sha256": model.sha256,
@@ -137,7 +140,7 @@ def main() -> int:
         "summary": summary(rows),
         "grid": grid,
         "robustness": robustness(grid),
-        "large": large(model, arguments.large),
+        "large": large(model, arguments.large, workers),
         "names": names_given(model, arguments.generated),
         "certificate": certificate(model, judged, listed(arguments.held_out)),
         "calibration": calibration(model, judged),
@@ -174,7 +177,9 @@ def upscaled_sets(folder: Path) -> Iterator[tuple[Path, Path, dict[str, str]]]:
             yield folder / own, folder / f"{own}_real", about
 
 
-def measured(model: Model, generated: Path, real: Path, about: dict[str, str]) -> dict[str, Any]:
+def measured(
+    model: Model, generated: Path, real: Path, about: dict[str, str], workers: int = 0
+) -> dict[str, Any]:
     """Of one set: the rows of every region and delivery, and against reals that were reduced first
     those of the whole robustness grid, each perturbation in the largest region that it leaves; its
     files and their leak audit."""
@@ -187,6 +192,7 @@ def measured(model: Model, generated: Path, real: Path, about: dict[str, str]) -
             regions=REGIONS,
             perturbations=GRID if with_grid else named(*DELIVERIES),
             progress=report_progress,
+            workers=workers,
         )
         if failed:
             print(f"left out: {failed}")
@@ -223,7 +229,7 @@ def by_region(row: dict[str, Any]) -> int:
     return int(row["region"])
 
 
-def large(model: Model, folder: Path) -> dict[str, Any]:
+def large(model: Model, folder: Path, workers: int = 0) -> dict[str, Any]:
     """Of the sets of larger images in `folder`: means and the worst over all generators, and the
     sets' digests and leak audits. Intervals are left out: each set is small."""
     rows, data = [], []
@@ -238,6 +244,7 @@ def large(model: Model, folder: Path) -> dict[str, Any]:
                 regions=LARGE_REGIONS,
                 perturbations=named(*DELIVERIES),
                 progress=report_progress,
+                workers=workers,
             )
             if failed:
                 print(f"left out: {failed}")

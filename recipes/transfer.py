@@ -34,6 +34,7 @@ from gandetect.detect.metrics import REPLICATES
 from gandetect.detect.training import Sample
 from gandetect.detect.transfer import classifier_fit, learning_curve, transfer_matrix
 from gandetect.media import read_luma
+from gandetect.screen.pool import processors
 
 CLASSIFIERS = ("logistic", "additive", "svm", "forest", "kmeans", "spectrum", "dct", "boosted")
 SHIPPED = "additive"
@@ -61,7 +62,7 @@ def main() -> int:
         report["classifiers"][classifier] = found
         told = {key: found[key] for key in ("diagonal", "off_diagonal", "mean_left_out")}
         print(f"{classifier}: {json.dumps(told)}", file=sys.stderr, flush=True)
-    report["learning_curves"] = curves(reals, made, args.seed)
+    report["learning_curves"] = curves(reals, made, args)
     write_figures(args.out, report)
     return 0
 
@@ -70,6 +71,7 @@ def arguments() -> argparse.Namespace:
     found = parser(__doc__, Path("docs/transfer.json"))
     found.add_argument("--sets", type=Path, default=Path("data/third_party"))
     found.add_argument("--replicates", type=int, default=REPLICATES)
+    found.add_argument("--workers", type=int, default=processors(), help="that share the fits")
     return found.parse_args()
 
 
@@ -81,8 +83,9 @@ def measured(
     generated = {name: samples_of(classifier, items) for name, items in made.items()}
     fit = classifier_fit(classifier, args.seed)
     found = transfer_matrix(
-        real, generated, fit, seed=args.seed, replicates=args.replicates, progress=report_progress
-    )
+        real, generated, fit, seed=args.seed, replicates=args.replicates, progress=report_progress,
+        workers=args.workers,
+    )  # fmt: skip
     left_out = [estimate.value for estimate in found.left_out.values()]
     return {
         **found.to_dict(),
@@ -101,11 +104,14 @@ def samples_of(classifier: str, items: Sequence[Item]) -> list[Sample]:
     return found
 
 
-def curves(reals: Sequence[Item], made: dict[str, list[Item]], seed: int) -> dict[str, Any]:
+def curves(
+    reals: Sequence[Item], made: dict[str, list[Item]], args: argparse.Namespace
+) -> dict[str, Any]:
     """How many images of one up-scaler the classifier that ships needs."""
-    real, fit = samples_of(SHIPPED, reals), classifier_fit(SHIPPED, seed)
+    real, fit = samples_of(SHIPPED, reals), classifier_fit(SHIPPED, args.seed)
+    how = {"seed": args.seed, "workers": args.workers}
     return {
-        name: learning_curve(real, samples_of(SHIPPED, items), fit, seed=seed).to_dict()
+        name: learning_curve(real, samples_of(SHIPPED, items), fit, **how).to_dict()
         for name, items in made.items()
     }
 
