@@ -56,7 +56,7 @@ from gandetect.detect.simulation.network import load_bank
 from gandetect.detect.tiles import cut_tiles
 from gandetect.detect.training import Dataset, Sample, image_files
 from gandetect.media import read_luma
-from gandetect.screen.pool import processors
+from gandetect.processes import processors
 
 # Generators and the family of their last up-sampler, as `third_party.py` describes them.
 FAMILY_OF = {

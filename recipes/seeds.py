@@ -30,7 +30,7 @@ from gandetect.detect.evaluation import Scored, folder_items, score_items, tabul
 from gandetect.detect.model import Model
 from gandetect.detect.perturbations import named
 from gandetect.detect.simulation.network import load_bank
-from gandetect.screen.pool import processors
+from gandetect.processes import processors
 
 # Besides the one that ships. The large tiles of one take the next number.
 SEEDS = tuple(SEED + 10 * n for n in range(1, 5))

@@ -41,7 +41,7 @@ from gandetect.detect.reference import FAMILIES, REAL, UNKNOWN
 from gandetect.detect.simulate import LARGEST_CROP
 from gandetect.detect.simulation.network import GeneratorNetwork, load_bank
 from gandetect.detect.training import Dataset, fit_model, simulate_folder
-from gandetect.screen.pool import processors
+from gandetect.processes import processors
 
 NAME = "upsampling-v2"
 SPEC = FeatureSpec()

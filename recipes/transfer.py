@@ -34,7 +34,7 @@ from gandetect.detect.metrics import REPLICATES
 from gandetect.detect.training import Sample
 from gandetect.detect.transfer import classifier_fit, learning_curve, transfer_matrix
 from gandetect.media import read_luma
-from gandetect.screen.pool import processors
+from gandetect.processes import processors
 
 CLASSIFIERS = ("logistic", "additive", "svm", "forest", "kmeans", "spectrum", "dct", "boosted")
 SHIPPED = "additive"

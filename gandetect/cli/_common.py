@@ -63,7 +63,7 @@ workers_option = click.option(
 
 def workers_of(given: int | None) -> int:
     """What --workers stands for in Python."""
-    from gandetect.screen.pool import processors
+    from gandetect.processes import processors
 
     return processors() if given is None else given
 

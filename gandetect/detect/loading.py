@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from gandetect.processes import end_with_parent
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -53,6 +55,7 @@ def _shared(
         batch_size=None,
         num_workers=workers,
         collate_fn=_as_it_is,
+        worker_init_fn=_begin,
         # At once, and nothing has to be pickled; elsewhere as the system prefers.
         multiprocessing_context="fork" if sys.platform == "linux" else None,
     )
@@ -93,6 +96,10 @@ class _Outcomes(Dataset[bytes]):
         except (ValueError, OSError) as error:
             # Any other is a fault of ours: the loader adds the traceback of the worker.
             return pickle.dumps((None, error))
+
+
+def _begin(_: int) -> None:
+    end_with_parent()
 
 
 def _as_it_is(outcome: Any) -> Any:

@@ -27,6 +27,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from gandetect.detect.calibration import CONFIDENCE
+from gandetect.processes import processors
 from gandetect.screen import shards
 from gandetect.screen.decode import FileEnd
 from gandetect.screen.export import parquet_schema
@@ -42,7 +43,7 @@ from gandetect.screen.pipeline import (
     path_names,
     run_over,
 )
-from gandetect.screen.pool import Chunk, Failure, Limits, Pool, PoolError, processors
+from gandetect.screen.pool import Chunk, Failure, Limits, Pool, PoolError
 from gandetect.screen.schema import COLUMNS, StoreError, file_path
 from gandetect.screen.shards import Key, PartIndex, ShardSettings, process_shard, read_part
 from gandetect.screen.sources import Found, Skipped, Source, find_files

@@ -27,9 +27,10 @@ import torch
 
 from gandetect.detect import Model, load_shipped
 from gandetect.detect.calibration import CONFIDENCE, described_classes
+from gandetect.processes import processors
 from gandetect.screen.decode import FileEnd, Sampling
 from gandetect.screen.frames import Frames
-from gandetect.screen.pool import Chunk, Failure, Limits, Pool, processors
+from gandetect.screen.pool import Chunk, Failure, Limits, Pool
 from gandetect.screen.regions import CutOptions
 from gandetect.screen.schema import ITEM_COLUMNS, UNKNOWN, StoreError, file_key, text_path
 from gandetect.screen.significance import keep_significant

@@ -34,6 +34,8 @@ from dataclasses import dataclass, field, replace
 from multiprocessing import connection, forkserver
 from typing import Any, Generic, TypeVar
 
+from gandetect.processes import end_with_parent
+
 ATTEMPTS = 2
 # One chunk in work and one at hand, so that a worker never waits for the supervisor.
 CHUNKS_AHEAD = 2
@@ -434,14 +436,7 @@ def _die_with_parent() -> None:
     """A thread that waits for the end of the supervisor, however it ends. And, for a decoder that
     never lets a thread run: the server ends once nobody holds its pipe, and we end with the server
     (see `confine`); this process would hold it only to start others, which it does not."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-
-        def wait() -> None:
-            connection.wait([parent.sentinel])
-            os.kill(os.getpid(), signal.SIGKILL)
-
-        threading.Thread(target=wait, daemon=True).start()
+    end_with_parent()
     server = getattr(forkserver, "_forkserver", None)
     pipe = getattr(server, "_forkserver_alive_fd", None)
     if isinstance(pipe, int):
@@ -533,11 +528,3 @@ def _no_main_module() -> Iterator[None]:
             yield
         finally:
             sys.modules["__main__"] = main
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1

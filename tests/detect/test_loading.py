@@ -3,6 +3,10 @@
 import os
 import pickle
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -64,6 +68,32 @@ def deadly(number):
 def test_a_worker_that_is_killed_is_an_error_that_says_what_to_do():
     with pytest.raises(WorkerError, match="fewer workers"):
         list(in_order(deadly, range(8), 2))
+
+
+ORPHANS = """
+import multiprocessing, os, signal
+from gandetect.detect.loading import in_order
+
+# More than fits into a pipe: a worker waits until somebody reads.
+results = in_order(lambda number: bytes(1 << 22), range(100), 2)
+next(results)
+print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_no_worker_outlives_a_process_that_was_killed(tmp_path):
+    # Into a file: workers that live on would hold a pipe open.
+    with open(tmp_path / "said", "w") as said:
+        killed = subprocess.run([sys.executable, "-c", ORPHANS], stdout=said, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    workers = [int(word) for word in (tmp_path / "said").read_text().split()]
+    assert len(workers) == 2
+    # They end at once; a minute is what a busy machine gets.
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{worker}").exists() for worker in workers):
+        assert time.monotonic() < deadline, "workers are still there"
+        time.sleep(0.05)
 
 
 def test_nothing_to_do_and_a_number_of_workers_that_is_none():
