@@ -281,9 +281,8 @@ def _scored(
                 cells[region, one.name] = _judged(delivered, region or side, model)
         sides = {cell: cell[0] or side for cell in cells if cell[1] == one.name}
         if sides and model.class_scores:
-            known = (
-                compression_delivery(luma, data) if one is ORIGINAL else one.delivery_of(delivered)
-            )
+            is_file = one.name == ORIGINAL.name
+            known = compression_delivery(luma, data) if is_file else one.delivery_of(delivered)
             delivery = judged_delivery(model, delivered.numpy(), known)
             for cell, length in sides.items():
                 classes[cell] = calibration_class(delivery, size_class(length))

@@ -14,7 +14,14 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from gandetect.detect.delivery import LOSSLESS, SOFT, eight_bit_window, looks_enlarged
+from gandetect.detect.delivery import (
+    LOSSLESS,
+    SOFT,
+    eight_bit_window,
+    is_soft,
+    looks_enlarged,
+    pixel_delivery,
+)
 from gandetect.detect.explanation import nearest_family
 from gandetect.detect.model import Model
 from gandetect.detect.tiles import cut_tiles
@@ -30,6 +37,19 @@ def judged_delivery(model: Model, plane: NDArray[Any], compression: str) -> str:
     if not looks_enlarged(plane, compression):
         return compression
     return compression if compression == LOSSLESS and shows_up_sampling(model, plane) else SOFT
+
+
+def lossless_delivery(model: Model, plane: NDArray[Any]) -> str:
+    """`judged_delivery` of an image whose file loses nothing: by the steps of JPEG that its luma
+    `plane` (H, W), 0..255, may show. The look for these takes longest, and is left out where the
+    answer is SOFT whatever it finds.
+
+    Raises ValueError for less than 32 pixels a side.
+    """
+    if not is_soft(plane):
+        return judged_delivery(model, plane, pixel_delivery(plane))
+    shows = shows_up_sampling(model, plane)
+    return LOSSLESS if shows and pixel_delivery(plane) == LOSSLESS else SOFT
 
 
 def shows_up_sampling(model: Model, plane: NDArray[Any]) -> bool:

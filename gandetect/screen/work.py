@@ -25,10 +25,9 @@ from gandetect.detect.delivery import (
     calibration_class,
     central_window,
     eight_bit_window,
-    pixel_delivery,
     size_class,
 )
-from gandetect.detect.softness import judged_delivery
+from gandetect.detect.softness import judged_delivery, lossless_delivery
 from gandetect.media import Luma
 from gandetect.media.quiet import quiet_decoders
 from gandetect.screen.batches import Batcher
@@ -159,13 +158,12 @@ class Worker:
     def _looked_into(self, side: int, luma: Luma, known: str | None) -> str | None:
         """The class of a picture by its pixels, where `known` is that of an image by its file;
         frames of a video have none unless they are soft."""
-        size = size_class(side)
+        size, model = size_class(side), self._settings.model
         window = eight_bit_window(luma.as_uint8_range().numpy())
-        is_lossless = known == calibration_class(LOSSLESS, size)
-        compression = pixel_delivery(window) if is_lossless else LOSSY
-        if judged_delivery(self._settings.model, window, compression) == SOFT:
-            return calibration_class(SOFT, size)
-        return calibration_class(compression, size) if is_lossless else known
+        if known == calibration_class(LOSSLESS, size):
+            return calibration_class(lossless_delivery(model, window), size)
+        is_soft = judged_delivery(model, window, LOSSY) == SOFT
+        return calibration_class(SOFT, size) if is_soft else known
 
     def _logits(self, squares: Tensor) -> Tensor:
         return self._model.logits(squares.to(self._device))

@@ -5,10 +5,10 @@ import pytest
 import torch
 from scipy import ndimage
 
-from gandetect.detect import load_shipped
-from gandetect.detect.delivery import LOSSLESS, SOFT, is_soft
-from gandetect.detect.simulate import upsampled
-from gandetect.detect.softness import judged_delivery
+from gandetect.detect import load_shipped, softness
+from gandetect.detect.delivery import LOSSLESS, SOFT, is_soft, pixel_delivery
+from gandetect.detect.simulate import compress, upsampled
+from gandetect.detect.softness import judged_delivery, lossless_delivery
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +63,21 @@ def test_blurred_photographs_are_not_judged(model, planes):
 
 def test_a_model_without_references_judges_no_soft_image(linear_model, soft_generated):
     assert {judged_delivery(linear_model, one, LOSSLESS) for one in soft_generated} == {SOFT}
+
+
+def test_what_is_left_out_for_lossless_files_changes_no_answer(model, planes, soft_generated):
+    crisp = [plane.numpy().astype(np.uint8) for plane in planes]
+    blurred = [ndimage.gaussian_filter(plane, 1.5) for plane in crisp]
+    hidden = [compress(torch.from_numpy(one), 80).numpy() for one in (*crisp, *soft_generated)]
+    answers = []
+    for one in (*crisp, *blurred, *soft_generated, *hidden):
+        answers.append(lossless_delivery(model, one))
+        assert answers[-1] == judged_delivery(model, one, pixel_delivery(one))
+    assert {LOSSLESS, SOFT} < set(answers)
+
+
+def test_no_steps_are_looked_for_in_blurred_photographs(model, planes, monkeypatch):
+    monkeypatch.setattr(softness, "pixel_delivery", None)
+    for plane in planes:
+        blurred = ndimage.gaussian_filter(plane.numpy(), 1.5).round().astype(np.uint8)
+        assert lossless_delivery(model, blurred) == SOFT
