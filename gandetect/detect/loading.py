@@ -70,8 +70,8 @@ def _shared(
             if not str(error).startswith("DataLoader worker (pid"):
                 raise
             raise WorkerError(
-                f"{str(error).rstrip('. ')}. It was killed, for lack of memory perhaps, or its item "
-                "crashed it: try fewer workers, or 0 to work in this process"
+                f"{str(error).rstrip('. ')}. It was killed, for lack of memory perhaps, or its "
+                "item crashed it: try fewer workers, or 0 to work in this process"
             ) from error
         result, raised = pickle.loads(outcome)
         if raised is not None:
