@@ -110,6 +110,7 @@ def scores(model: Model, folder: Path, label: int) -> list[Scored]:
         regions=REGIONS,
         perturbations=named(*DELIVERIES),
         progress=report_progress,
+        workers=processors(),
     )
     if failed:
         raise SystemExit(f"unreadable images: {failed}")
