@@ -56,6 +56,8 @@ def _shared(
         num_workers=workers,
         collate_fn=_as_it_is,
         worker_init_fn=_begin,
+        # Of its own, or the loader would take a number from the caller's random ones.
+        generator=torch.Generator(),
         # At once, and nothing has to be pickled; elsewhere as the system prefers.
         multiprocessing_context="fork" if sys.platform == "linux" else None,
     )

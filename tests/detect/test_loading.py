@@ -42,6 +42,14 @@ def test_threads_are_as_many_afterwards_as_before():
     assert torch.get_num_threads() == before
 
 
+def test_random_numbers_of_the_caller_are_left_alone():
+    torch.manual_seed(3)
+    wanted = torch.rand(2)
+    torch.manual_seed(3)
+    list(in_order(squared, range(4), 2))
+    assert torch.equal(torch.rand(2), wanted)
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_what_an_item_raises_comes_in_its_turn_and_as_it_is(workers):
     results = in_order(squared, [2, -1, 3], workers)
