@@ -21,6 +21,7 @@ import measure
 import torch
 from PIL import Image, ImageFilter
 from screen import write_images
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from gandetect.detect import Model, load_shipped
@@ -88,7 +89,9 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="where to write the figures")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each case")
     arguments = parser.parse_args()
+    # As `gandetect.screen.work.prepare` has it.
     torch.set_num_threads(1)
+    threadpool_limits(1)
     with tempfile.TemporaryDirectory() as work:
         cases = [measured(*one, arguments.seconds) for one in folders(Path(work))]
     report = {"machine": measure.machine(), "threads": 1, "cases": cases}

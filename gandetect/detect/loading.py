@@ -1,7 +1,7 @@
 """The same work on one item after the other, in this process or shared among several.
 
 Results come in the order of the items and are the same bits either way: each item is worked on by
-one thread of torch, since more would add in another order.
+one thread, of torch and of numpy's products, since more would add in another order.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
+from threadpoolctl import ThreadpoolController, threadpool_limits
 from torch.utils.data import DataLoader, Dataset
 
 from gandetect.processes import end_with_parent
@@ -41,8 +42,9 @@ def in_order(
 
 
 def _here(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    pools = ThreadpoolController()
     for item in items:
-        with threads(1):
+        with threads(1), pools.limit(limits=1):
             result = work(item)
         yield result
 
@@ -93,7 +95,6 @@ class _Outcomes(Dataset[bytes]):
 
     def __getitem__(self, number: int) -> bytes:
         try:
-            # The loader gives its workers one thread each.
             return pickle.dumps((self._work(self._items[number]), None))
         except (ValueError, OSError) as error:
             # Any other is a fault of ours: the loader adds the traceback of the worker.
@@ -101,7 +102,9 @@ class _Outcomes(Dataset[bytes]):
 
 
 def _begin(_: int) -> None:
+    """Of a worker: the loader gives it one thread of torch, but as many of numpy as there are."""
     end_with_parent()
+    threadpool_limits(1)
 
 
 def _as_it_is(outcome: Any) -> Any:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from gandetect.detect.delivery import (
@@ -75,6 +76,9 @@ class Scored:
 def prepare(settings: WorkSettings) -> Callable[[Chunk[Source], Beat], Scored]:
     """The handler of a worker; see `gandetect.screen.pool`."""
     torch.set_num_threads(1)
+    # That of numpy's products would have a thread per processor in every worker, and all of these
+    # wait for one another: archives of lossless files took more than twice as long.
+    threadpool_limits(1)
     quiet_decoders()
     return Worker(settings)
 

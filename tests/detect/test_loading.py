@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 
 from gandetect.detect.loading import WorkerError, in_order, threads
 from gandetect.detect.perturbations import GRID
@@ -18,7 +19,8 @@ from gandetect.detect.perturbations import GRID
 def squared(number):
     if number < 0:
         raise ValueError(f"{number} is negative")
-    return torch.full((3,), number**2), os.getpid(), torch.get_num_threads()
+    threads = {torch.get_num_threads(), *(pool["num_threads"] for pool in threadpool_info())}
+    return torch.full((3,), number**2), os.getpid(), max(threads)
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2, 9])
@@ -32,9 +34,10 @@ def test_results_are_in_order_and_one_thread_makes_each(workers):
 
 
 def test_threads_are_as_many_afterwards_as_before():
-    before = torch.get_num_threads()
+    before, pools = torch.get_num_threads(), threadpool_info()
     list(in_order(squared, range(3)))
     assert torch.get_num_threads() == before
+    assert threadpool_info() == pools
     with threads(before + 1):
         assert torch.get_num_threads() == before + 1
     with pytest.raises(ValueError), threads(before + 1):

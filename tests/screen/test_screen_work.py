@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -118,3 +121,26 @@ def test_signs_of_life_are_given(tmp_path: Path, model: Model) -> None:
 def test_memory_is_not_refused_to_drivers() -> None:
     assert limits_for("cpu", None).hard
     assert not limits_for("cuda", None).hard
+
+
+PREPARED = """
+import numpy as np
+from threadpoolctl import threadpool_info
+
+from gandetect.detect import load_shipped
+from gandetect.screen.pipeline import ScreenOptions
+from gandetect.screen.work import prepare
+
+np.ones((2, 2)) @ np.ones((2, 2))
+prepare(ScreenOptions().work(load_shipped(), 64, "cpu"))
+print(sorted({pool["num_threads"] for pool in threadpool_info()}))
+"""
+
+
+def test_a_worker_has_one_thread_for_each_library() -> None:
+    """Threads that multiply matrices by turns with those of the other workers wait for them."""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "3", "OMP_NUM_THREADS": "3"}
+    said = subprocess.run(
+        [sys.executable, "-c", PREPARED], env=environment, capture_output=True, check=True
+    )
+    assert said.stdout.strip() == b"[1]"
