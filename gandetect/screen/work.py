@@ -76,8 +76,8 @@ class Scored:
 def prepare(settings: WorkSettings) -> Callable[[Chunk[Source], Beat], Scored]:
     """The handler of a worker; see `gandetect.screen.pool`."""
     torch.set_num_threads(1)
-    # That of numpy's products would have a thread per processor in every worker, and all of these
-    # wait for one another: archives of lossless files took more than twice as long.
+    # numpy would multiply matrices by a thread per processor in every worker, and these wait for
+    # one another.
     threadpool_limits(1)
     quiet_decoders()
     return Worker(settings)
