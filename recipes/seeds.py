@@ -49,7 +49,7 @@ def main() -> int:
     places = args.photographs, args.held_out, args.networks
     shipped = Model.load(MODELS / f"{NAME}.safetensors")
     models = {SEED: shipped, **{seed: made(seed, places, args.models) for seed in SEEDS}}
-    torch.set_num_threads(1)
+    torch.set_num_threads(args.threads)
     report: dict[str, Any] = {**made_by(args), "shipped": shipped.sha256, "seeds": {}}
     for seed, model in models.items():
         own = measured(model, args.generated)
@@ -92,11 +92,9 @@ def measured(model: Model, folder: Path) -> dict[str, dict[str, float]]:
     found = {}
     for generated, real, about in sets(folder):
         if KINDS_OF_REALS[about["reals"]] == REDUCED:
-            name, scored = (
-                about["generator"],
-                [scores(model, *one) for one in ((real, 0), (generated, 1))],
-            )
-            rows = tabulate(scored[0], {name: scored[1]}, None, replicates=FEW)
+            name = about["generator"]
+            reals, made_ones = scores(model, real, 0), scores(model, generated, 1)
+            rows = tabulate(reals, {name: made_ones}, None, replicates=FEW)
             aucs = {row["perturbation"]: row["auc"][0] for row in sorted(rows, key=by_region)}
             found[name] = {"test": float(about["split"] == "test"), **aucs}
     return found

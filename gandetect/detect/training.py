@@ -305,7 +305,7 @@ def _samples_of(
 def pixel_row(plane: Tensor) -> dict[str, float]:
     """The audit row of a simulated luma `plane` (H, W) uint8, as the file that it would be."""
     file = io.BytesIO()
-    # The size tells how much detail there is at any level, and at the first in a third of the time.
+    # The size tells how much detail there is at any level, and soonest at the first.
     Image.fromarray(plane.numpy()).save(file, "PNG", compress_level=1)
     return describe(file.getvalue(), plane)
 

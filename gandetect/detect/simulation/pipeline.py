@@ -87,8 +87,8 @@ def _toned(x: Tensor, target: Tensor) -> Tensor:
 
 
 def _tone(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation (C, 1, 1) of `x` (C, H, W). `Tensor.std` takes six times as
-    long."""
+    """Mean and standard deviation (C, 1, 1) of `x` (C, H, W). `Tensor.std` takes much
+    longer."""
     mean = x.mean(dim=(1, 2), keepdim=True)
     freedom = x.shape[1] * x.shape[2] - 1
     return mean, torch.linalg.vector_norm(x - mean, dim=(1, 2), keepdim=True) / freedom**0.5

@@ -1,5 +1,5 @@
-"""What lies around each pixel, one axis after the other: torch pools planes a pixel at a time, and
-takes five to eight times as long on the CPU."""
+"""What lies around each pixel, one axis after the other: torch pools planes a pixel at a time,
+which takes much longer on the CPU."""
 
 from __future__ import annotations
 
