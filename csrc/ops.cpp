@@ -39,6 +39,11 @@ STABLE_TORCH_LIBRARY(gandetect, m) {
       "pack_conv_transpose2d(Tensor weight, int[] stride, int[] padding, int[] dilation) "
       "-> Tensor");
   m.def("pack_upsample_conv2d(Tensor weight, bool bed_of_nails) -> Tensor");
+  m.def("phase_means(Tensor images, Tensor filters, float rounding) -> Tensor");
+  m.def("row_log_means(Tensor images, Tensor filters, float rounding) -> Tensor");
+  m.def(
+      "jpeg_step_log_odds(Tensor plane, Tensor origins, Tensor evidence, float per_unit) -> "
+      "Tensor");
   m.def("bias_activation(Tensor x, Tensor? bias, int activation, float slope) -> Tensor");
   m.def(
       "styled_conv2d(Tensor x, Tensor weight, Tensor styles, Tensor factors, Tensor noise, "

@@ -39,10 +39,13 @@ from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from gandetect.media import Luma
 from gandetect.media.codecs import jpeg_luma_steps, webp_is_lossless
+from gandetect.ops import jpeg_step_log_odds, row_log_means
 
 BLOCK = 8
 # Side of the central window that is measured: enough blocks to be sure, few enough to be fast.
@@ -85,13 +88,15 @@ _MIN_LOG_ODDS = 30.0
 _SURE_LOG_ODDS = 300.0
 # The grid is looked for in this many cells of 16x16 pixels, each with room for a block at every
 # offset.
-_CELL, _CELLS = 2 * BLOCK, 64
+_CELL, _CELLS = 2 * BLOCK, 32
 # Below this frequency the picture itself has lines.
 _LOWEST_FREQUENCY = 0.08
 # Of the geometric mean of both axes, each about 1 by chance; never resampled ones reach 6.
 _MIN_PERIODICITY = 12.0
 # How far the factor of a doubling is from 2 in a window of 64 pixels.
 _DOUBLING = 0.1
+# The second and the third difference down a column.
+_DIFFERENCES = torch.tensor([[1.0, -2.0, 1.0, 0.0], [-1.0, 3.0, -3.0, 1.0]])[:, :, None]
 _SOFT, _CRISP = -0.4, 0.1
 _KNOWN_STEP = 10.0
 
@@ -308,41 +313,27 @@ def find_compression(plane: NDArray[np.uint8]) -> tuple[Compression | None, Offs
     """The compression of `plane`, the offset of its grid and the log-odds per block; None, (0, 0)
     and 0 without a trace. Most files are not cropped: their own grid is tried first."""
     offset = (0, 0)
-    coefficients = block_coefficients(plane)
-    found = fit_table(coefficients)
+    found = fit_table(plane)
     if found.log_odds < _SURE_LOG_ODDS or not found.standard:
         other = _likeliest_grid(plane)
-        moved = block_coefficients(plane, other)
-        fitted = fit_table(moved)
+        fitted = found if other == offset else fit_table(plane, other)
         if fitted.log_odds > found.log_odds:
-            found, offset, coefficients = fitted, other, moved
+            found, offset = fitted, other
     if found.log_odds < _MIN_LOG_ODDS:
         return None, (0, 0), 0.0
-    return found, offset, found.log_odds / len(coefficients)
+    return found, offset, found.log_odds / _block_origins(plane.shape, offset).shape[1]
 
 
-def block_coefficients(plane: NDArray[np.uint8], offset: Offset = (0, 0)) -> Array:
-    """DCT coefficients (B, 64) of the whole 8x8 blocks of `plane` (H, W) from `offset` (y, x)."""
-    top, left = offset
-    rows, columns = (plane.shape[0] - top) // BLOCK, (plane.shape[1] - left) // BLOCK
-    inside = plane[top : top + BLOCK * rows, left : left + BLOCK * columns]
-    blocks = inside.reshape(rows, BLOCK, columns, BLOCK).swapaxes(1, 2).reshape(-1, BLOCK**2)
-    return np.asarray(blocks.astype(np.float32) @ _transform())
-
-
-def fit_table(coefficients: Array) -> Compression:
-    """The quantization table that fits the block `coefficients` (B, 64) best.
+def fit_table(plane: NDArray[np.uint8], offset: Offset = (0, 0)) -> Compression:
+    """The quantization table that fits the whole 8x8 blocks of `plane` from `offset` (y, x) best.
 
     Where steps chosen freely fit far better than any standard table, the table is nonstandard, and
     the nearest standard one is that of the steps that are certain.
     """
-    odds = np.ascontiguousarray(_step_log_odds(coefficients, *_FINE).T)
-    odds[0] = 0
-    steps = np.minimum(_tables(), odds.shape[1])
-    fits = np.where(_tables() <= odds.shape[1], odds[np.arange(BLOCK**2), steps - 1], 0)
-    totals = fits.sum(axis=1)
+    odds = _step_log_odds(plane, _block_origins(plane.shape, offset), *_FINE)[0].numpy()
+    totals = np.append(odds, np.float32(0)).take(_odds_of_tables()).sum(axis=1)
     best = int(totals.argmax())
-    free, largest = odds.argmax(axis=1) + 1, odds.max(axis=1)
+    free, largest = odds.argmax(axis=0) + 1, odds.max(axis=0)
     certain = largest > _KNOWN_STEP
     if largest[certain].sum() <= 2 * max(totals[best], _MIN_LOG_ODDS):
         return Compression(int(QUALITIES[best]), float(totals[best]))
@@ -358,11 +349,7 @@ def periodicity(plane: NDArray[np.uint8], compressed: bool) -> Periodicity:
     these are left out then, and with them the factors 8/7, 4/3, 8/5 and 2.
     """
     lines = _lines(plane)
-    frequency = np.arange(len(lines)) / (2 * (len(lines) - 1))
-    usable = frequency >= _LOWEST_FREQUENCY
-    if compressed:
-        away = np.abs(frequency - np.round(frequency * BLOCK) / BLOCK)
-        usable &= away > 4 / len(plane)
+    frequency, usable = _frequencies(len(lines), len(plane), compressed)
     lines = np.where(usable, lines, 0)
     best = int(lines.argmax())
     strength, peak = float(lines[best]), float(frequency[best])
@@ -393,68 +380,73 @@ def _likeliest_grid(plane: NDArray[np.uint8]) -> Offset:
     contrast."""
     rows, columns = (length // _CELL for length in plane.shape)
     cells = plane[: rows * _CELL, : columns * _CELL].reshape(rows, _CELL, columns, _CELL)
-    cells = cells.swapaxes(1, 2).reshape(-1, _CELL, _CELL).astype(np.float32)
-    richest = cells[np.argsort(cells.std(axis=(1, 2)))[-_CELLS:]]
-    # One axis after the other, each at its 8 offsets: of every cell (8 y, 8 u) by (8 x, 8 v).
-    coefficients = _sliding_transform() @ richest @ _sliding_transform().T
-    odds = _step_log_odds(coefficients.reshape(-1, BLOCK**4), *_COARSE).max(axis=0)
-    odds = odds.reshape(4 * (BLOCK,))
-    odds[:, 0, :, 0] = 0
-    y, x = divmod(int(odds.sum(axis=(1, 3)).argmax()), BLOCK)
+    pixels = cells.swapaxes(1, 2).reshape(-1, _CELL**2).astype(np.float32)
+    variance = np.einsum("ij,ij->i", pixels, pixels) / _CELL**2 - pixels.mean(axis=1) ** 2
+    richest = np.argsort(variance)[-_CELLS:]
+    corners = _CELL * np.stack(np.divmod(richest, columns), axis=-1)
+    origins = torch.from_numpy((_offsets() + corners).astype(np.int32))
+    best = _step_log_odds(plane, origins, *_COARSE).amax(dim=1).sum(dim=1).argmax()
+    y, x = divmod(int(best), BLOCK)
     return y, x
 
 
-def _step_log_odds(coefficients: Array, per_unit: int, largest: int) -> Array:
-    """(largest, G): log-odds of each group of `coefficients` (B, G) that its steps are
-    1..`largest`. Sizes up to `largest` count, `per_unit` bins each.
+def _step_log_odds(
+    plane: NDArray[np.uint8], origins: Tensor, per_unit: int, largest: int
+) -> Tensor:
+    """(O, largest, 64): log-odds of the coefficients of each grid of `origins` (O, B, 2) that their
+    steps are 1..`largest`. Sizes up to `largest` count, `per_unit` bins each.
 
     That of the mean of a block is no evidence: it lies on a lattice in every flat picture.
     """
-    groups, bins = coefficients.shape[1], per_unit * largest + 2
-    sizes = np.abs(coefficients)
-    sizes *= per_unit
-    sizes += 0.5
-    # The last bin collects the sizes beyond the largest.
-    np.minimum(sizes, bins - 1, out=sizes)
-    counted = sizes.astype(np.intp)
-    counted += np.arange(groups) * bins
-    counts = np.bincount(counted.ravel(), minlength=groups * bins)
-    counts = counts.reshape(groups, bins)[:, :-1].astype(np.float32)
-    return np.asarray(_evidence(per_unit, largest) @ counts.T)
+    evidence = _evidence(per_unit, largest)
+    odds = jpeg_step_log_odds(_tensor(plane), origins, evidence, per_unit=per_unit)
+    odds[:, :, 0] = 0
+    return odds
+
+
+@lru_cache(maxsize=64)
+def _frequencies(
+    count: int, side: int, compressed: bool
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The frequencies of `count` lines of a square, and which are looked at; see `periodicity`."""
+    frequency = np.arange(count) / (2 * (count - 1))
+    usable = frequency >= _LOWEST_FREQUENCY
+    if compressed:
+        away = np.abs(frequency - np.round(frequency * BLOCK) / BLOCK)
+        usable &= away > 4 / side
+    return frequency, usable
+
+
+def _tensor(plane: NDArray[np.uint8]) -> Tensor:
+    """The plane itself where torch takes it, or else a copy."""
+    return torch.from_numpy(np.require(plane, requirements=["C", "W"]))
+
+
+@lru_cache(maxsize=256)
+def _block_origins(shape: tuple[int, ...], offset: Offset) -> Tensor:
+    """(1, B, 2), where the whole blocks of a plane of this `shape` begin from `offset` (y, x)."""
+    rows, columns = (
+        torch.arange(first, side - BLOCK + 1, BLOCK, dtype=torch.int32)
+        for first, side in zip(offset, shape, strict=True)
+    )
+    return torch.cartesian_prod(rows, columns)[None]
+
+
+@cache
+def _offsets() -> NDArray[np.int64]:
+    """(64, 1, 2), all offsets of a grid, those of rows slowest."""
+    return np.indices((BLOCK, BLOCK)).reshape(2, -1).T[:, None]
 
 
 def _lines(plane: NDArray[np.uint8]) -> Array:
     """Spectrum of the mean log size of second and of third differences, whichever is more, from 0
     to 1/2 cycles per pixel, relative to its neighborhood: the geometric mean of both axes, since a
     texture is periodic along one."""
-    both = (plane, np.ascontiguousarray(plane.T))
-    # By axis and by order.
-    spectra = _line_spectra(np.array([_difference_sizes(one) for one in both]))
+    both = _tensor(np.stack([plane, plane.T]))
+    # By axis and by order; of an even number of rows.
+    sizes = row_log_means(both, _DIFFERENCES, rounding=1.0).numpy()
+    spectra = _line_spectra(sizes[..., : sizes.shape[-1] // 2 * 2])
     return np.asarray(np.sqrt((spectra[0] * spectra[1]).max(axis=0)))
-
-
-def _difference_sizes(plane: NDArray[np.uint8]) -> tuple[Array, Array]:
-    """The mean log size of the second and of the third differences down the columns of `plane`, of
-    each row; of both as many rows, an even number."""
-    values = plane.astype(np.int16)
-    first = values[1:] - values[:-1]
-    second = first[1:] - first[:-1]
-    third = second[1:] - second[:-1]
-    even = len(third) // 2 * 2
-    return _mean_logs(second[:even]), _mean_logs(third[:even])
-
-
-def _mean_logs(differences: NDArray[np.int16]) -> Array:
-    """The mean of log(|x| + 1) of each row: of 8 columns the product, at most 1021**8, has one
-    logarithm."""
-    sizes = (np.abs(differences) + 1).astype(np.float32)
-    columns = sizes.shape[1]
-    products = sizes[:, : columns // 8 * 8]
-    for _ in range(3):
-        half = products.shape[1] // 2
-        products = products[:, :half] * products[:, half:]
-    logs = np.log(products).sum(axis=1) + np.log(sizes[:, columns // 8 * 8 :]).sum(axis=1)
-    return np.asarray(logs / columns)
 
 
 def _line_spectra(profiles: Array) -> Array:
@@ -500,33 +492,17 @@ def _tables() -> NDArray[np.int64]:
 
 
 @cache
-def _line_transform() -> NDArray[np.float64]:
-    """(8, 8), the orthonormal DCT of a line of a block."""
-    k, n = np.mgrid[:BLOCK, :BLOCK]
-    line = np.sqrt(2 / BLOCK) * np.cos(np.pi * (2 * n + 1) * k / (2 * BLOCK))
-    line[0] /= np.sqrt(2)
-    return np.asarray(line)
+def _odds_of_tables() -> NDArray[np.intp]:
+    """(100, 64), where the odds of the steps of `_tables` lie among those of all steps, (largest,
+    64) in one line; of steps beyond these behind them."""
+    largest = _FINE[1]
+    places = (_tables() - 1) * BLOCK**2 + np.arange(BLOCK**2)
+    return np.where(_tables() <= largest, places, largest * BLOCK**2)
 
 
 @cache
-def _transform() -> Array:
-    """(64, 64), the orthonormal two-dimensional DCT of a block as one matrix, transposed."""
-    line = _line_transform()
-    return np.ascontiguousarray(np.kron(line, line).T, dtype=np.float32)
-
-
-@cache
-def _sliding_transform() -> Array:
-    """(64, 16), the DCT of a line of a block from each of 8 offsets in a line of 16."""
-    at_offsets = np.zeros((BLOCK, BLOCK, _CELL), np.float32)
-    for offset in range(BLOCK):
-        at_offsets[offset, :, offset : offset + BLOCK] = _line_transform()
-    return at_offsets.reshape(-1, _CELL)
-
-
-@cache
-def _evidence(per_unit: int, largest: int) -> Array:
-    """(largest, bins): log-odds that a coefficient of size bin / `per_unit` was quantized in steps
+def _evidence(per_unit: int, largest: int) -> Tensor:
+    """(bins, largest): log-odds that a coefficient of size bin / `per_unit` was quantized in steps
     of 1..`largest`, against a smooth density."""
     size = np.arange(largest * per_unit + 1)[:, None] / per_unit
     step = np.arange(1, largest + 1)[None, :]
@@ -535,7 +511,7 @@ def _evidence(per_unit: int, largest: int) -> Array:
     density = np.exp(-0.5 * ((off + wraps) / _NOISE) ** 2).sum(axis=0)
     density /= _NOISE * np.sqrt(2 * np.pi)
     odds = np.log((1 - _OUTLIERS) * step * density + _OUTLIERS)
-    return np.ascontiguousarray(np.where(size >= _NONZERO, odds, 0.0).T, dtype=np.float32)
+    return torch.from_numpy(np.where(size >= _NONZERO, odds, 0.0).astype(np.float32))
 
 
 def _check_plane(plane: NDArray[Any]) -> None:

@@ -8,10 +8,12 @@ number of taps at each phase differs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
+
+from gandetect.ops import phase_means
 
 # Two stages of doubling.
 PERIOD = 4
@@ -28,9 +30,6 @@ _SQUARES = (
 # Each row of these DFT coefficients is the conjugate of another, or stands for itself.
 _COEFFICIENTS = [(a, b) for a in range(PERIOD) for b in range(PERIOD // 2 + 1) if (a, b) != (0, 0)]
 
-# The rows, columns and weights of a filter.
-_Filter = list[tuple[int, int, int]]
-
 
 def phase_count() -> int:
     """How many features `phase_features` makes."""
@@ -44,50 +43,27 @@ def phase_features(tiles: Tensor) -> Tensor:
     each of 4x4 phases; of both the log magnitude of their DFT over the phases, without the mean. A
     shift of the tile changes none of them. Within 0.01 of float64.
     """
-    images = tiles.float()
-    means = torch.stack([_means(_filtered(images, taps)) for taps in _filters()], dim=1)
-    spectrum = torch.fft.fft2(means.double()).abs() / PERIOD**2
-    amplitudes = spectrum.flatten(3)[..., [a * PERIOD + b for a, b in _COEFFICIENTS]]
+    means = phase_means(tiles, _filters(), rounding=_ROUNDING)
+    parts = means.double().flatten(3) @ _dft()
+    amplitudes = parts.unflatten(-1, (2, -1)).square().sum(dim=-2).sqrt() / PERIOD**2
     return torch.log(amplitudes + _FLOOR).flatten(1).float()
 
 
-def _filters() -> list[_Filter]:
-    across = [[(0, x, tap) for x, tap in enumerate(line) if tap] for line in _LINES]
-    down = [[(y, x, tap) for x, y, tap in line] for line in across]
-    return [*across, *down, *(_taps(square) for square in _SQUARES)]
+@cache
+def _dft() -> Tensor:
+    """(16, 14) float64: the cosines of `_COEFFICIENTS` over the phases, then their sines."""
+    phases = torch.cartesian_prod(torch.arange(PERIOD), torch.arange(PERIOD))
+    angles = 2 * torch.pi / PERIOD * (phases @ torch.tensor(_COEFFICIENTS).T).double()
+    return torch.cat([angles.cos(), angles.sin()], dim=1)
 
 
-def _taps(square: Sequence[Sequence[int]]) -> _Filter:
-    return [(y, x, tap) for y, row in enumerate(square) for x, tap in enumerate(row) if tap]
-
-
-def _filtered(images: Tensor, taps: _Filter) -> Tensor:
-    """Responses (N, h, w) of images (N, S, S), cut to whole periods.
-
-    Sums of shifted images: of whole gray levels they are exact.
-    """
-    reach = [max(one[axis] for one in taps) for axis in (0, 1)]
-    height, width = (
-        (side - more) // PERIOD * PERIOD for side, more in zip(images.shape[1:], reach, strict=True)
-    )
-    responses = images.new_zeros(len(images), height, width)
-    for y, x, tap in taps:
-        responses.add_(images[:, y : y + height, x : x + width], alpha=tap)
-    return responses
-
-
-def _means(responses: Tensor) -> Tensor:
-    """Means by phase (N, 2, 4, 4) of `responses` (N, h, w): of them, relative to their mean size,
-    and of the log of their size."""
-    size = responses.abs()
-    scale = size.mean(dim=(1, 2))[:, None, None] + _ROUNDING
-    logs = size.add_(_ROUNDING).log_()
-    return torch.stack([_by_phase(responses) / scale, _by_phase(logs)], dim=1)
-
-
-def _by_phase(values: Tensor) -> Tensor:
-    """Means (N, 4, 4) of `values` (N, h, w) at each phase."""
-    count, height, width = values.shape
-    # Rows first: whole rows are added, and what is left is small.
-    rows = values.reshape(count, height // PERIOD, PERIOD, width).mean(dim=1)
-    return rows.reshape(count, PERIOD, width // PERIOD, PERIOD).mean(dim=2)
+@cache
+def _filters() -> Tensor:
+    """(F, 4, 4) float32: the lines across and down, and the squares."""
+    across = [(line,) for line in _LINES]
+    down = [tuple((tap,) for tap in line) for line in _LINES]
+    filters = torch.zeros(2 * len(_LINES) + len(_SQUARES), PERIOD, PERIOD)
+    for room, taps in zip(filters, (*across, *down, *_SQUARES), strict=True):
+        rows = torch.tensor(taps, dtype=torch.float32)
+        room[: rows.shape[0], : rows.shape[1]] = rows
+    return filters

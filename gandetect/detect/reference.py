@@ -107,6 +107,15 @@ class References:
         assert self.covariance is not None
         return torch.linalg.cholesky(self.covariance.double())
 
+    @cached_property
+    def _hypotheses(self) -> Tensor:
+        """The whitened means (1 + families, M): that of REAL is 0."""
+        means = [torch.zeros(len(self._factor)).double(), *self.signatures.values()]
+        return self._whitened(torch.stack(means).double())
+
+    def _whitened(self, rows: Tensor) -> Tensor:
+        return torch.linalg.solve_triangular(self._factor, rows.T, upper=False).T
+
     def compare(self, traces: Tensor) -> tuple[list[str], Tensor, Tensor]:
         """Hypotheses (REAL, then the families), the shares (N, 1 + families) of `traces` (N, M),
         and the distances (N,) to the nearest of them, in standard deviations per trace.
@@ -115,16 +124,11 @@ class References:
         """
         if self.center is None or self.covariance is None:
             raise ValueError(_NO_SIGNATURES)
-        size = len(self.center)
-        means = torch.stack([torch.zeros(size).double(), *self.signatures.values()]).double()
-        offsets = traces.double() - self.center.double()
-        whitened, centers = (
-            torch.linalg.solve_triangular(self._factor, rows.T, upper=False).T
-            for rows in (offsets, means)
-        )
-        squares = (whitened[:, None] - centers[None]).square().sum(dim=-1)
+        whitened = self._whitened(traces.double() - self.center.double())
+        squares = (whitened[:, None] - self._hypotheses[None]).square().sum(dim=-1)
         shares = torch.softmax(-squares / 2, dim=1)
-        return [REAL, *self.signatures], shares, (squares.amin(dim=1) / size).sqrt()
+        distances = (squares.amin(dim=1) / len(self.center)).sqrt()
+        return [REAL, *self.signatures], shares, distances
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,9 @@ SCHEMAS = (
     "Tensor strength, Tensor bias, float slope) -> Tensor",
     "styled_filter(Tensor x, Tensor factors, Tensor noise, Tensor strength, Tensor bias, "
     "float slope) -> Tensor",
+    "phase_means(Tensor images, Tensor filters, float rounding) -> Tensor",
+    "row_log_means(Tensor images, Tensor filters, float rounding) -> Tensor",
+    "jpeg_step_log_odds(Tensor plane, Tensor origins, Tensor evidence, float per_unit) -> Tensor",
     "bias_activation(Tensor x, Tensor? bias, int activation, float slope) -> Tensor",
     "bias_activation_(Tensor(a!) x, Tensor? bias, int activation, float slope) -> ()",
     "tap_gather_(Tensor(a!) out, Tensor z, Tensor rows, Tensor row_weights, Tensor columns, Tensor "

@@ -39,6 +39,8 @@ from gandetect.screen.regions import CutOptions
 from gandetect.screen.sources import Skipped, Source
 
 BATCH_BYTES = 16 << 20
+# Pixels of a picture that may wait for its score whole.
+_SMALL = 1 << 18
 
 
 class Scoring(Protocol):
@@ -174,7 +176,10 @@ class Worker:
 
 
 def _window(luma: Luma) -> Luma:
-    """The middle of a picture, a copy: all of it would stay in memory until it has its score."""
+    """The middle of a picture, a copy: all of it would stay in memory until it has its score. A
+    small one is left whole, which costs nothing."""
+    if luma.pixels.numel() <= _SMALL:
+        return luma
     return replace(luma, pixels=torch.from_numpy(central_window(luma.pixels.numpy()).copy()))
 
 

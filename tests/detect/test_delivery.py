@@ -9,13 +9,12 @@ import warnings
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
-from scipy import fft, ndimage
+from scipy import ndimage
 from skimage import data
 
 from gandetect.detect.delivery import (
     DELIVERIES,
     SIZES,
-    block_coefficients,
     calibration_class,
     calibration_harm,
     estimate_delivery,
@@ -195,14 +194,6 @@ def test_a_nonstandard_table_gets_the_nearest_quality(photographs):
         assert not header.standard_table
         assert not found.standard_table
         assert abs(found.quality - header.quality) <= 5
-
-
-def test_coefficients_are_the_orthonormal_dct():
-    plane = np.random.default_rng(0).integers(0, 256, (40, 33)).astype(np.uint8)
-    coefficients = block_coefficients(plane, (3, 2))
-    assert coefficients.shape == (4 * 3, 64)
-    block = plane[11:19, 10:18].astype(float)
-    np.testing.assert_allclose(coefficients[4], fft.dctn(block, norm="ortho").ravel(), atol=1e-3)
 
 
 @pytest.mark.parametrize("side", [32, 33, 40, 63])
