@@ -14,13 +14,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# _register, _register_upsampling and styled register the ops.
+# _register, _register_upsampling, styled and traces register the ops.
 from . import (
     _register,  # noqa: F401
     _register_upsampling,  # noqa: F401
     reference,
     styled,  # noqa: F401
     styled_reference,
+    traces,  # noqa: F401
+    traces_reference,
     upsampling_reference,
 )
 from .conventions import CONVENTIONS, Plan, make_plan
@@ -172,6 +174,27 @@ def _filtered(height: int, width: int, n: int, device: torch.device) -> tuple[An
     return x, *_styled(x, channels, *sides)
 
 
+def _responses(height: int, width: int, n: int, device: torch.device) -> tuple[Any, ...]:
+    pixels = (256 * _random(device, n, height, width)).to(torch.uint8)
+    differences = torch.tensor([[1.0, -2.0, 1.0, 0.0], [-1.0, 3.0, -3.0, 1.0]], device=device)
+    both = torch.stack([torch.outer(one, one) for one in differences])
+    return pixels, torch.cat([both, both.transpose(1, 2)]), 0.5
+
+
+def _quantized(height: int, width: int, n: int, device: torch.device) -> tuple[Any, ...]:
+    """All images in one plane, below one another, and all of its blocks in one grid."""
+    plane = (256 * _random(device, n * height, width)).to(torch.uint8)
+    rows, columns = (
+        torch.arange(0, max(8, side) - 7, 8, dtype=torch.int32) for side in plane.shape
+    )
+    origins = torch.cartesian_prod(rows, columns)[None].to(device)
+    # Smooth, so that a coefficient that two transforms put into neighboring bins changes little. No
+    # bin ends where the mean of a block, in eighths, often lies.
+    sizes = torch.arange(513, device=device) / 513
+    steps = torch.arange(1, 129, device=device) / 128
+    return plane, origins, 1 + torch.outer(sizes, steps), 4.1
+
+
 TABLE = {
     entry.name: entry
     for entry in (
@@ -187,6 +210,9 @@ TABLE = {
         Entry("max_unpool2d", _unpooled, references=upsampling_reference),
         Entry("styled_conv2d", _modulated, references=styled_reference),
         Entry("styled_filter", _filtered, references=styled_reference),
+        Entry("phase_means", _responses, references=traces_reference),
+        Entry("row_log_means", _responses, references=traces_reference),
+        Entry("jpeg_step_log_odds", _quantized, references=traces_reference),
         Entry("bias_activation", _ended, references=upsampling_reference),
     )
 }

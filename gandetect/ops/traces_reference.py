@@ -93,7 +93,7 @@ def jpeg_step_log_odds(plane: Tensor, origins: Tensor, evidence: Tensor, per_uni
     found = (coefficients.abs() * per_unit + 0.5).floor()
     # The last bin collects what is in none.
     places = torch.where(found < bins, found, bins).long()
-    lines = torch.arange(grids * BLOCK**2, device=plane.device).reshape(grids, 1, -1)
+    lines = torch.arange(grids * BLOCK**2, device=plane.device).reshape(grids, 1, BLOCK**2)
     places += lines * (bins + 1)
     counts = torch.bincount(places.flatten(), minlength=grids * BLOCK**2 * (bins + 1))
     kept = counts.reshape(grids, BLOCK**2, bins + 1)[..., :bins].to(evidence.dtype)

@@ -22,3 +22,8 @@ def fuzz(programs: Path) -> Fuzz:
 @pytest.fixture(scope="session")
 def upsample_fuzz(programs: Path) -> Fuzz:
     return Fuzz.built_in(programs, "upsample_fuzz")
+
+
+@pytest.fixture(scope="session")
+def traces_fuzz(programs: Path) -> Fuzz:
+    return Fuzz.built_in(programs, "traces_fuzz")

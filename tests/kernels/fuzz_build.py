@@ -27,6 +27,11 @@ PROGRAMS = {
         CSRC / "upsample/packed.cpp",
         CSRC / "common/isa.cpp",
     ),
+    "traces_fuzz": (
+        CSRC / "traces/kernels.cpp",
+        HERE / "traces_fuzz.cpp",
+        CSRC / "common/isa.cpp",
+    ),
 }
 # Checks of memory as calls: inlined into the unrolled kernels they take twice as long to build.
 FLAGS = (
