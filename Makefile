@@ -91,6 +91,7 @@ bench-gans: $(STAMP)
 bench-screen: $(STAMP)
 	$(BIN)/python bench/screen.py --json bench/results/screen.json
 	$(BIN)/python bench/scoring.py --json bench/results/scoring.json
+	$(BIN)/python bench/traces.py --json bench/results/traces.json
 	$(BIN)/python bench/simulation.py --json bench/results/simulation.json
 	$(BIN)/python bench/screen_memory.py --out bench/results/screen_memory.json
 	$(BIN)/python bench/screen_ray.py --json bench/results/screen_ray.json

@@ -569,6 +569,26 @@ def pieces() -> str:
     return f"{rows_of(['piece', 'ms', 'of'], rows)}\n\n{note}"
 
 
+def traces() -> str:
+    """The kernels that look into pixels beside what else a user could write."""
+    report = load(RESULTS / "traces.json")
+    rows = []
+    for case in report["cases"]:
+        peers = ", ".join(
+            "{} {:.1f}x [{:.1f}, {:.1f}]".format(who, one, *case["intervals"][who])
+            for who, one in sorted(case["ratio_to_gandetect"].items(), key=lambda item: item[1])
+        )
+        own = case["results"]["gandetect"]["median_us"]
+        rows.append([f"`{case['op'].split(',')[0]}`", case["of"], rounded(own), peers])
+    machine = report["machine"]
+    note = (
+        f"{machine['cpu']}, torch {machine['torch']}, {machine['date']}, {report['threads']} "
+        "thread; how many times as long the others take, with 95 % intervals. "
+        "`bench/results/traces.json`."
+    )
+    return rows_of(["op", "of", "µs", "others"], rows) + f"\n\n{note}"
+
+
 # What makes each block, the file that it is made of, and the document that it stands in.
 FIGURES: dict[str, Figure] = {
     "demo": (demo, DEMO, "README.md"),
@@ -582,6 +602,7 @@ FIGURES: dict[str, Figure] = {
     **detectors.FIGURES,
     "trainings": (trainings, TRAININGS, "docs/models/README.md"),
     "pieces": (pieces, RESULTS / "pieces.json", "docs/adding-an-op.md"),
+    "traces": (traces, RESULTS / "traces.json", "docs/how-a-frame-walks.md"),
     "ring": (ring, RING, "docs/experiments/README.md"),
     "spectral-training": (spectral_training, SPECTRAL, "docs/spectral-training.md"),
 }
