@@ -37,7 +37,7 @@ PAIRS, TILE, WORKERS = 16, 128, 2
 PICTURES = ("astronaut", "coffee", "chelsea", "rocket")
 # Of a camera: 12 megapixels.
 CAMERA = (3000, 4000)
-READINGS = ("reading, web", "reading, camera", "fit from files")
+READINGS = ("reading, web", "reading, camera", "fit from files, web", "fit from files, camera")
 
 
 def photographs(folder: Path, size: tuple[int, int] | None = None) -> list[Path]:
@@ -94,8 +94,10 @@ def main() -> int:
             "reading, camera": lambda: len([read_rgb(path) for path in camera]),
             "random layers, web": making(web),
             "random layers, camera": making(camera),
-            "fit from files": fitted_from(Path(work, "web"), simulated=False),
-            "fit from simulation": fitted_from(Path(work, "web"), simulated=True),
+            "fit from files, web": fitted_from(Path(work, "web"), simulated=False),
+            "fit from files, camera": fitted_from(Path(work, "camera"), simulated=False),
+            "fit from simulation, web": fitted_from(Path(work, "web"), simulated=True),
+            "fit from simulation, camera": fitted_from(Path(work, "camera"), simulated=True),
         }
         if (os.cpu_count() or 1) >= WORKERS:
             table["random layers, web, two processes"] = making(web, workers=WORKERS)
