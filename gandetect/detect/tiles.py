@@ -111,3 +111,8 @@ def _deviations(blocks: NDArray[Any]) -> NDArray[np.float64]:
     total = values.sum(axis=-1)
     result: NDArray[np.float64] = np.einsum("...i,...i->...", values, values) - total**2 / count
     return result
+
+
+def as_tensor(plane: NDArray[np.uint8]) -> Tensor:
+    """The `plane` itself or, where it may not be written to or lies in another order, a copy."""
+    return torch.from_numpy(np.require(plane, requirements=["C", "W"]))

@@ -22,11 +22,10 @@ from gandetect.detect.delivery import (
     is_resized,
     is_soft,
     looks_enlarged,
-    quantization_table,
     sharpness,
     size_class,
-    table_quality,
 )
+from gandetect.detect.jpeg_steps import quantization_table, table_quality
 from gandetect.media import read_luma
 
 SIDE = 256
