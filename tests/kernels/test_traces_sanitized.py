@@ -10,7 +10,7 @@ from __future__ import annotations
 import pytest
 from fuzz_build import LEVELS
 
-CASES = 1500
+CASES = 900
 FILTERED = ("phase_means", "row_log_means")
 ODDS = "jpeg_step_log_odds"
 # What the driver plants: a buffer that is an element short, values that are off, a share of the
