@@ -50,6 +50,12 @@ struct Filters {
   }
 };
 
+void check_positive(double value, const char* name) {
+  STD_TORCH_CHECK(
+      value >= std::numeric_limits<float>::min() && value <= std::numeric_limits<float>::max(),
+      name, " must be a positive float32");
+}
+
 // What both ops on the responses of filters take; the tensors keep alive what `job` points to.
 struct Call {
   Tensor images;
@@ -83,9 +89,7 @@ struct Call {
     check_dims(filters, 3, "filters");
     check_type(filters, ScalarType::Float, "filters", "float32");
     STD_TORCH_CHECK(filters.size(1) > 0 && filters.size(2) > 0, "filters must have a size");
-    STD_TORCH_CHECK(rounding >= std::numeric_limits<float>::min() &&
-                        rounding <= std::numeric_limits<float>::max(),
-                    "rounding must be a positive float32");
+    check_positive(rounding, "rounding");
     return filters;
   }
 };
@@ -121,6 +125,7 @@ Tensor jpeg_step_log_odds(const Tensor& given, const Tensor& origins, const Tens
   STD_TORCH_CHECK(origins.size(2) == 2, "origins must be (O, B, 2)");
   check_dims(evidence, 2, "evidence");
   check_type(evidence, ScalarType::Float, "evidence", "float32");
+  check_positive(per_unit, "per_unit");
   // Beyond 2^24 a float no longer tells neighboring bins, or counts, apart.
   constexpr int64_t kExact = int64_t{1} << 24;
   STD_TORCH_CHECK(evidence.size(0) < kExact && origins.size(1) < kExact,

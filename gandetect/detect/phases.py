@@ -44,14 +44,14 @@ def phase_features(tiles: Tensor) -> Tensor:
     shift of the tile changes none of them. Within 0.01 of float64.
     """
     means = phase_means(tiles, _filters(), rounding=_ROUNDING)
-    parts = means.double().flatten(3) @ _dft()
+    parts = means.double().flatten(3) @ _dft().to(means.device)
     amplitudes = parts.unflatten(-1, (2, -1)).square().sum(dim=-2).sqrt() / PERIOD**2
     return torch.log(amplitudes + _FLOOR).flatten(1).float()
 
 
 @cache
 def _dft() -> Tensor:
-    """(16, 14) float64: the cosines of `_COEFFICIENTS` over the phases, then their sines."""
+    """(16, 22) float64: the cosines of `_COEFFICIENTS` over the phases, then their sines."""
     phases = torch.cartesian_prod(torch.arange(PERIOD), torch.arange(PERIOD))
     angles = 2 * torch.pi / PERIOD * (phases @ torch.tensor(_COEFFICIENTS).T).double()
     return torch.cat([angles.cos(), angles.sin()], dim=1)

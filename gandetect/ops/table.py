@@ -177,8 +177,9 @@ def _filtered(height: int, width: int, n: int, device: torch.device) -> tuple[An
 def _responses(height: int, width: int, n: int, device: torch.device) -> tuple[Any, ...]:
     pixels = (256 * _random(device, n, height, width)).to(torch.uint8)
     differences = torch.tensor([[1.0, -2.0, 1.0, 0.0], [-1.0, 3.0, -3.0, 1.0]], device=device)
-    both = torch.stack([torch.outer(one, one) for one in differences])
-    return pixels, torch.cat([both, both.transpose(1, 2)]), 0.5
+    first, second = differences
+    filters = (torch.outer(first, second), torch.outer(second, first), torch.outer(first, first))
+    return pixels, torch.stack(filters), 0.5
 
 
 def _quantized(height: int, width: int, n: int, device: torch.device) -> tuple[Any, ...]:

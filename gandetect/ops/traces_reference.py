@@ -14,6 +14,8 @@ from torch import Tensor
 PERIOD = 4
 # Side of the blocks of JPEG.
 BLOCK = 8
+# A bin begins so far below its middle, and a little: csrc/traces/steps.inc says why.
+HALF = 0.5 + 2**-10
 
 
 def phase_means(images: Tensor, filters: Tensor, rounding: float) -> Tensor:
@@ -27,7 +29,9 @@ def phase_means(images: Tensor, filters: Tensor, rounding: float) -> Tensor:
         responses = _responses(images, taps, *sides)
         size = responses.abs() + rounding
         scale = size.mean(dim=(1, 2))[:, None, None]
-        return torch.stack([_by_phase(responses) / scale, _by_phase(size.log())], dim=1)
+        spoiled = (responses - responses).sum(dim=(1, 2))[:, None, None]
+        logs = _by_phase(size.log()) + spoiled
+        return torch.stack([_by_phase(responses) / scale, logs], dim=1)
 
     return _of_each(filters, means, images, (2, PERIOD, PERIOD))
 
@@ -38,7 +42,8 @@ def row_log_means(images: Tensor, filters: Tensor, rounding: float) -> Tensor:
 
     def means(taps: list[_Tap]) -> Tensor:
         responses = _responses(images, taps, rows, images.shape[2] - _reach(taps)[1])
-        return (responses.abs() + rounding).log().mean(dim=2)
+        spoiled = (responses - responses).sum(dim=2)
+        return (responses.abs() + rounding).log().mean(dim=2) + spoiled
 
     return _of_each(filters, means, images, (rows,))
 
@@ -90,7 +95,7 @@ def jpeg_step_log_odds(plane: Tensor, origins: Tensor, evidence: Tensor, per_uni
     blocks = plane[rows[..., :, None], columns[..., None, :]].float()
     transform = dct(plane.device)
     coefficients = (transform @ blocks @ transform.T).flatten(2)
-    found = (coefficients.abs() * per_unit + 0.5).floor()
+    found = (coefficients.abs() * per_unit + HALF).floor()
     # The last bin collects what is in none.
     places = torch.where(found < bins, found, bins).long()
     lines = torch.arange(grids * BLOCK**2, device=plane.device).reshape(grids, 1, BLOCK**2)

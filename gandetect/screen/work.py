@@ -23,6 +23,7 @@ from gandetect.detect.delivery import (
     LOSSLESS,
     LOSSY,
     SOFT,
+    WINDOW,
     calibration_class,
     central_window,
     eight_bit_window,
@@ -39,8 +40,6 @@ from gandetect.screen.regions import CutOptions
 from gandetect.screen.sources import Skipped, Source
 
 BATCH_BYTES = 16 << 20
-# Pixels of a picture that may wait for its score whole.
-_SMALL = 1 << 18
 
 
 class Scoring(Protocol):
@@ -176,9 +175,9 @@ class Worker:
 
 
 def _window(luma: Luma) -> Luma:
-    """The middle of a picture, a copy: all of it would stay in memory until it has its score. A
-    small one is left whole, which costs nothing."""
-    if luma.pixels.numel() <= _SMALL:
+    """The middle of a picture, a copy: all of it would stay in memory until it has its score. One
+    that is no larger than that stays as it is."""
+    if luma.pixels.numel() <= WINDOW**2:
         return luma
     return replace(luma, pixels=torch.from_numpy(central_window(luma.pixels.numpy()).copy()))
 

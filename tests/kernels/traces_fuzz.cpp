@@ -303,8 +303,9 @@ struct Odds {
       double coefficients[kCoefficients];
       coefficients_of(plane + origins[b].y * c.width + origins[b].x, c.width, coefficients);
       for (int64_t g = 0; g < kCoefficients; ++g) {
-        const double size = std::abs(coefficients[g]) * static_cast<double>(c.per_unit) + 0.5;
-        const bool is_near = std::abs(size - std::rint(size)) < 2e-3 * c.per_unit;
+        const double size =
+            std::abs(coefficients[g]) * static_cast<double>(c.per_unit) + 0.5 + 0x1p-10;
+        const bool is_near = std::abs(size - std::rint(size)) < 4e-4 * c.per_unit;
         if (is_near || size < static_cast<double>(c.bins)) {
           add(c, g, is_near, evidence + static_cast<int64_t>(size) * c.steps);
         }
