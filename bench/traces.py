@@ -106,7 +106,7 @@ def odds_in_numpy(
     bins = len(evidence)
     sizes = np.abs(coefficients)
     sizes *= per_unit
-    sizes += 0.5
+    sizes += traces_reference.HALF
     np.minimum(sizes, bins, out=sizes)
     counted = sizes.astype(np.intp)
     counted += (np.arange(len(places) * 64) * (bins + 1)).reshape(len(places), 1, 64)
