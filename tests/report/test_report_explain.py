@@ -110,10 +110,16 @@ def test_logit_is_that_of_the_tiles_screening_scores(model: Model, bridge: Expla
     assert bridge.logit == pytest.approx(float(expected), abs=1e-6)
     assert bridge.p_generated == pytest.approx(float(model.probability(expected)))
     assert model.verdict(float(expected), model.thresholds(0.05)) == "generated"
-    # The bridge was enlarged four times, and is as soft as a blurred photograph.
-    assert bridge.verdict == "inconclusive"
-    assert any("blurred or enlarged" in caveat for caveat in bridge.caveats)
-    assert bridge.limits_in_words == "no score decides on images of its class"
+    # As soft as a blurred photograph, but it shows the network that enlarged it.
+    assert bridge.verdict == "generated"
+
+
+def test_a_soft_image_that_shows_no_up_sampler_is_not_judged(model: Model) -> None:
+    board = explain(EXAMPLES / "generated_board.png", model=model)
+    assert model.verdict(board.logit, model.thresholds(0.05)) == "generated"
+    assert board.verdict == "inconclusive"
+    assert any("blurred or enlarged" in caveat for caveat in board.caveats)
+    assert board.limits_in_words == "no score decides on images of its class"
 
 
 @pytest.mark.parametrize("fpr", [0.05, 0.3])
@@ -515,7 +521,7 @@ def test_command_writes_each_kind(tmp_path: Path) -> None:
 def test_command_says_it_in_words(bridge: Explanation) -> None:
     result = run(EXAMPLES / "generated_bridge.png")
     assert result.exit_code == 0, result.output
-    assert "generated_bridge.png: inconclusive, p(generated)" in result.stdout
+    assert "generated_bridge.png: generated, p(generated)" in result.stdout
     assert f"score {bridge.logit:+.2f}" in result.stdout
     first = bridge.strongest(1)[0]
     assert f"{first.contribution:+.2f}" in result.stdout
