@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,8 @@ for _place, _line in enumerate(([1, -1], [1, 0, -1], [1, -2, 1], [1, -3, 3, -1])
 PHASE_FILTERS[8, :2, :2] = torch.tensor([[1.0, -1], [-1, 1]])
 PHASE_FILTERS[9, :3, :3] = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]])
 PHASE_FILTERS[10, :3, :3] = torch.tensor([[-1.0, 2, -1], [2, -4, 2], [-1, 2, -1]])
+# The rows and columns that a response needs besides its own.
+REACHES = [taps.nonzero().amax(dim=0).tolist() for taps in PHASE_FILTERS]
 ROW_FILTERS = torch.tensor([[1.0, -2, 1, 0], [-1, 3, -3, 1]])[:, :, None]
 TABLES = {"fit": (513, 128, 4.0), "search": (49, 24, 2.0)}
 
@@ -54,8 +57,7 @@ def by_convolution(images: Tensor) -> Tensor:
     padded = F.pad(images.float()[:, None], (0, 3, 0, 3))
     responses = F.conv2d(padded, PHASE_FILTERS[:, None])
     parts = []
-    for number, taps in enumerate(PHASE_FILTERS):
-        y, x = taps.nonzero().amax(dim=0).tolist()
+    for number, (y, x) in enumerate(REACHES):
         height, width = ((images.shape[1] - reach) // 4 * 4 for reach in (y, x))
         r = responses[:, number, :height, :width]
         size = r.abs() + ROUNDING
@@ -116,6 +118,7 @@ def odds_in_numpy(
     return torch.from_numpy(odds.reshape(-1, len(places), 64).transpose(1, 0, 2))
 
 
+@cache
 def whole_transform() -> np.ndarray:
     line = traces_reference.dct(torch.device("cpu")).numpy()
     return np.ascontiguousarray(np.kron(line, line).T)

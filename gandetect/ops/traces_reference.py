@@ -6,6 +6,7 @@ Same arguments and results as `torch.ops.gandetect.*`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -105,6 +106,7 @@ def jpeg_step_log_odds(plane: Tensor, origins: Tensor, evidence: Tensor, per_uni
     return evidence.T @ kept.transpose(1, 2)
 
 
+@cache
 def dct(device: torch.device) -> Tensor:
     """(8, 8) float32, the orthonormal DCT of a line of a block."""
     k, n = torch.meshgrid(torch.arange(BLOCK), torch.arange(BLOCK), indexing="ij")
