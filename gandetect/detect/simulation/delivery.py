@@ -30,6 +30,7 @@ from gandetect.detect.simulation.pictures import (
     log_uniform,
     resized,
 )
+from gandetect.detect.simulation.spectra import filtered
 from gandetect.media import read_luma
 
 # Sides are multiples of this, so that JPEG blocks and chroma come out whole.
@@ -197,10 +198,7 @@ def compress(pixels: Tensor, quality: int) -> Tensor:
 def _sharpened(planes: Tensor, sharpness: float) -> Tensor:
     """`planes` (C, S, S), their spectrum tilted: the gain is exp(sharpness) at half a cycle a
     pixel."""
-    side = planes.shape[-1]
-    frequency = torch.hypot(torch.fft.fftfreq(side)[:, None], torch.fft.rfftfreq(side)[None])
-    gain = torch.exp(sharpness * (2 * frequency).clamp(max=1))
-    return torch.fft.irfft2(torch.fft.rfft2(planes) * gain, planes.shape[-2:])
+    return filtered(planes, lambda radius: torch.exp(sharpness * (2 * radius).clamp(max=1)))
 
 
 def _compressed_luma(image: Image.Image, compression: Compression) -> Tensor:

@@ -14,14 +14,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from gandetect import ops
 from gandetect.detect.simulation.kernels import bump, perturbed, strength
 from gandetect.detect.simulation.pictures import log_uniform
+from gandetect.detect.simulation.spectra import filtered
 from gandetect.detect.simulation.upsamplers import convolved
 from gandetect.detect.simulation.windows import highest, local_mean
 
 # Bands of radius that `matched` compares, up to the corner of the spectrum, and its largest gain.
 _BANDS, _CORNER = 12, 0.5**0.5
 MAX_LOG_GAIN = 4.0
+# They are measured in a square whose side is a multiple of this.
+_WHOLE = 32
 
 
 def textured(x: Tensor, rng: Generator) -> Tensor:
@@ -106,36 +110,31 @@ def matched(x: Tensor, target: Tensor, rng: Generator) -> Tensor:
     if rng.random() < 0.1:
         return x
     share = rng.uniform(0.5, 1.1)
-    side = x.shape[-1]
     gain = (share * (_log_bands(target) - _log_bands(x)) / 2).clip(-1, MAX_LOG_GAIN)
     centers = (np.arange(_BANDS) + 0.5) * _CORNER / _BANDS
-    gains = torch.from_numpy(np.exp(np.interp(_radius(side), centers, gain))).float()
-    return torch.fft.irfft2(torch.fft.rfft2(x) * gains, x.shape[-2:])
+    return filtered(x, lambda radius: torch.from_numpy(np.interp(radius, centers, gain)).exp())
 
 
 def _log_bands(x: Tensor) -> NDArray[np.float64]:
-    """Log of the mean power of the planes' mean in `_BANDS` equal bands of radius."""
-    side = x.shape[-1]
-    window = torch.hann_window(side)
-    plane = x.mean(dim=0)
-    power = torch.fft.rfft2((plane - plane.mean()) * window[:, None] * window).abs().square()
-    total = np.bincount(_bands(side), power.double().numpy().ravel(), _BANDS)
-    counts = np.bincount(_bands(side), minlength=_BANDS)
+    """Log of the mean power of the luma of `x` (C, S, S) in `_BANDS` equal bands of radius."""
+    # Its middle, of one of a few sides: the geometry of each is worked out once.
+    margin = x.shape[-1] % _WHOLE
+    side, first = x.shape[-1] - margin, margin // 2
+    middle = x[:, first : first + side, first : first + side].contiguous()
+    power = ops.spectral_profile(middle[None], window="hann")[0].double().numpy()
+    counts, bands = _rings(side)
+    total = np.bincount(bands, power * counts, _BANDS)
     # A quarter of the power that rounding to 8 bits leaves: what is below it, no image shows.
-    floor = (1 / 127.5) ** 2 / 12 * float(window.square().sum()) ** 2 / 4
-    return np.asarray(np.log(total / np.maximum(counts, 1) + floor))
+    floor = (side / 127.5) ** 2 / 12 / 4
+    return np.asarray(np.log(total / np.bincount(bands, counts, _BANDS) + floor))
 
 
 @functools.lru_cache(maxsize=64)
-def _radius(side: int) -> NDArray[np.float64]:
-    """Radius of each coefficient of a half spectrum in cycles per pixel."""
-    return np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])
-
-
-@functools.lru_cache(maxsize=64)
-def _bands(side: int) -> NDArray[np.int64]:
-    """The band of each coefficient of a half spectrum, in rows."""
-    return (_radius(side) * (_BANDS / _CORNER)).astype(np.int64).clip(max=_BANDS - 1).ravel()
+def _rings(side: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Of each ring of a profile: how many coefficients it has, and its band."""
+    counts = ops.azimuthal_counts(side, side).numpy()
+    bands = np.arange(len(counts)) * (_BANDS / (_CORNER * side))
+    return counts, bands.astype(np.int64).clip(max=_BANDS - 1)
 
 
 def _blurred(x: Tensor, sigma: float) -> Tensor:

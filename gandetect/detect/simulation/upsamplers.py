@@ -71,13 +71,20 @@ def shuffled(x: Tensor, kernels: Kernels, factor: int) -> Tensor:
 
 
 def convolved(x: Tensor, kernels: Kernels) -> Tensor:
-    """Each plane of `x` (C, H, W) correlated with its own of `kernels` (C, k, k); of equal size."""
+    """Each plane of `x` (C, H, W) correlated with its own of `kernels` (C, k, k); of equal size.
+
+    Pixels beyond the border are those at the border. In OpenCV, which takes a fifth of the time
+    that torch needs for so few planes.
+    """
+    import cv2
+
     before = (kernels.shape[-1] - 1) // 2
-    after = kernels.shape[-1] - 1 - before
-    padded = F.pad(x[None], (before, after, before, after), mode="replicate")
-    # Three planes beside one another are convolved faster, there and back included.
-    beside = padded.contiguous(memory_format=torch.channels_last)
-    return F.conv2d(beside, _weight(kernels), groups=len(x))[0].contiguous()
+    filtered = torch.empty_like(x, memory_format=torch.contiguous_format)
+    for plane, kernel, out in zip(x.numpy(), kernels, filtered.numpy(), strict=True):
+        cv2.filter2D(
+            plane, cv2.CV_32F, kernel, out, (before, before), borderType=cv2.BORDER_REPLICATE
+        )
+    return filtered
 
 
 def draw_stage(x: Tensor, mode: str, factor: int, rng: Generator) -> Tensor:
