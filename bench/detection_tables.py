@@ -319,23 +319,45 @@ def scoring() -> str:
 def simulation() -> str:
     """What an image of a self-made pair costs, beside what reading a photograph does."""
     report = load(SIMULATION)
-    over = report["over_reading"]
-    readings = list(next(iter(over.values())))
+    results, sizes = report["results"], report["megapixels"]
+    ways = list(dict.fromkeys(name.split(",")[0] for name in results))
     rows = [
         [
-            name,
-            f"{result['median_us'] / 1000:,.1f}",
-            *(f"{over[name][reading]:.2f}" if name in over else "" for reading in readings),
+            f"{way}, ms per image",
+            *(
+                f"{results[f'{way}, {kind}']['median_us'] / 1000:,.1f}"
+                if f"{way}, {kind}" in results
+                else ""
+                for kind in sizes
+            ),
         ]
-        for name, result in report["results"].items()
+        for way in ways
     ]
-    header = ["", "ms per image", *(f"times {reading}" for reading in readings)]
-    megapixels = report["camera"][0] * report["camera"][1] / 1e6
+    for said, ratios in (
+        ("**random layers / reading**", report["layers_over_reading"]),
+        ("**fit from simulation / from files**", report["fit_over_fit_from_files"]),
+    ):
+        rows.append([said, *(f"**{ratios[kind]:.2f}**" for kind in sizes)])
+    shared = results.get("random layers, web, two processes")
+    by_two = (
+        f" By two processes {shared['median_us'] / 1000:.1f} ms for random layers of the web's."
+        if shared
+        else ""
+    )
+    header = ["photographs", *sizes]
+    rows.append(
+        [
+            "megapixels of a photograph, mean (median)",
+            *(
+                f"{statistics.mean(own):.1f} ({statistics.median(own):.1f})"
+                for own in sizes.values()
+            ),
+        ]
+    )
     return (
         f"{rows_of(header, rows)}\n\n{report['machine']['cpu']}, {report['machine']['cores']} "
-        "cores, one thread where nothing else is said; "
-        f"{report['pairs_of_a_photograph']} pairs of each of {report['photographs']} photographs, "
-        f"of about 512 pixels a side (web) or {megapixels:.0f} megapixels (camera)."
+        f"cores, one thread; {report['pairs_of_a_photograph']} pairs of each photograph: "
+        f"{', '.join(f'{len(own)} {kind}' for kind, own in sizes.items())}.{by_two}"
     )
 
 

@@ -2,12 +2,13 @@
 
     python bench/simulation.py --json bench/results/simulation.json
 
-Interleaved: decoding photographs in color, of the web's size and of a camera's, which is all that
-training on files would wait for; decoding them once and making pairs of each, delivered alike, by
-random layers; the same by two processes, and where half of the pairs are made by trained networks,
-if a bank of them is there. Then what `gandetect fit` waits for: files read, audited and turned into
-features, and simulated pairs likewise. One thread, unless two processes are named. An image of a
-pair is up to 384 pixels a side, a photograph as large as it is.
+Interleaved, for photographs of the web's size, of a camera's, and every fourth of those that the
+shipped detector is trained on, where they are: decoding them in color, which is all that training
+on files would wait for; decoding them once and making pairs of each, delivered alike, by random
+layers; what `gandetect fit` waits for, files or simulated pairs, read, audited and turned into
+features. For the web's besides: by two processes, and half of the pairs by trained networks, if a
+bank of them is there. One thread, unless two processes are named. An image of a pair is up to 384
+pixels a side, a photograph as large as it is.
 """
 
 from __future__ import annotations
@@ -30,14 +31,16 @@ from skimage import data
 from gandetect.detect.features import FeatureSpec
 from gandetect.detect.simulate import simulate
 from gandetect.detect.simulation.network import GeneratorNetwork, load_bank
-from gandetect.detect.training import Dataset, load_folder, simulate_folder
+from gandetect.detect.training import Dataset, image_files, load_folder, simulate_folder
 from gandetect.media import read_rgb
 
 PAIRS, TILE, WORKERS = 16, 128, 2
 PICTURES = ("astronaut", "coffee", "chelsea", "rocket")
 # Of a camera: 12 megapixels.
 CAMERA = (3000, 4000)
-READINGS = ("reading, web", "reading, camera", "fit from files, web", "fit from files, camera")
+READING, FILES, LAYERS, FIT = "reading", "fit from files", "random layers", "fit from simulation"
+# Of the photographs that the detector is trained on.
+EVERY = 4
 
 
 def photographs(folder: Path, size: tuple[int, int] | None = None) -> list[Path]:
@@ -62,13 +65,15 @@ def making(
     return lambda: sum(2 for _ in simulate(loads, **how))
 
 
-def fitted_from(folder: Path, simulated: bool, workers: int = 0) -> Callable[[], int]:
+def fitted_from(paths: Sequence[Path], simulated: bool) -> Callable[[], int]:
     """What `fit` does before it fits."""
 
     def run() -> int:
         found, spec = Dataset(), FeatureSpec()
+        folder = paths[0].parent
         if simulated:
-            how: dict[str, Any] = {"pairs": PAIRS, "seed": 0, "workers": workers}
+            sources = {path: path.name for path in paths}
+            how: dict[str, Any] = {"pairs": PAIRS, "seed": 0, "sources": sources}
             simulate_folder(found, folder, spec, (TILE,), **how)
         else:
             load_folder(found, folder, 0, spec, TILE)
@@ -77,51 +82,76 @@ def fitted_from(folder: Path, simulated: bool, workers: int = 0) -> Callable[[],
     return run
 
 
+def ways_of(paths: Sequence[Path]) -> dict[str, Callable[[], int]]:
+    """What is timed of photographs in a folder of their own."""
+    return {
+        READING: lambda: len([read_rgb(path) for path in paths]),
+        FILES: fitted_from(paths, simulated=False),
+        LAYERS: making(paths),
+        FIT: fitted_from(paths, simulated=True),
+    }
+
+
+def megapixels(paths: Sequence[Path]) -> list[float]:
+    """Of each photograph, smallest first."""
+    sizes = []
+    for path in paths:
+        with Image.open(path) as picture:
+            sizes.append(picture.width * picture.height / 1e6)
+    return sorted(sizes)
+
+
+def trained_on(folder: Path, copies: Path) -> list[Path]:
+    """Links to every fourth of the photographs in `folder`, in `copies`."""
+    copies.mkdir()
+    for path in image_files(folder)[::EVERY]:
+        (copies / path.name).symlink_to(path.resolve())
+    return image_files(copies)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--json", type=Path, help="where to write the figures")
     parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--photographs", type=Path, default=Path("data/photographs"))
     parser.add_argument("--networks", type=Path, default=Path("data/networks"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as work:
-        web = photographs(Path(work, "web"))
-        camera = photographs(Path(work, "camera"), CAMERA)
-        table: dict[str, Callable[[], Any]] = {
-            "reading, web": lambda: len([read_rgb(path) for path in web]),
-            "reading, camera": lambda: len([read_rgb(path) for path in camera]),
-            "random layers, web": making(web),
-            "random layers, camera": making(camera),
-            "fit from files, web": fitted_from(Path(work, "web"), simulated=False),
-            "fit from files, camera": fitted_from(Path(work, "camera"), simulated=False),
-            "fit from simulation, web": fitted_from(Path(work, "web"), simulated=True),
-            "fit from simulation, camera": fitted_from(Path(work, "camera"), simulated=True),
+        kinds = {
+            "web": photographs(Path(work, "web")),
+            "camera": photographs(Path(work, "camera"), CAMERA),
+        }
+        if arguments.photographs.is_dir():
+            kinds["training"] = trained_on(arguments.photographs, Path(work, "training"))
+        table = {
+            f"{way}, {kind}": run
+            for kind, paths in kinds.items()
+            for way, run in ways_of(paths).items()
         }
         if (os.cpu_count() or 1) >= WORKERS:
-            table["random layers, web, two processes"] = making(web, workers=WORKERS)
-            table["random layers, camera, two processes"] = making(camera, workers=WORKERS)
+            table[f"{LAYERS}, web, two processes"] = making(kinds["web"], workers=WORKERS)
         if arguments.networks.is_dir():
-            table["half by networks, web"] = making(web, load_bank(arguments.networks))
+            table["half by networks, web"] = making(kinds["web"], load_bank(arguments.networks))
         # As many images as each of them makes.
-        images = {way: run() for way, run in table.items()}
+        images = {name: run() for name, run in table.items()}
         times = measure.interleaved(table, arguments.seconds)
+        sizes = {kind: megapixels(paths) for kind, paths in kinds.items()}
+
+    def cost(way: str, than: str, kind: str) -> float:
+        """An image of the one way over an image of the other, of the same photographs."""
+        one, other = f"{way}, {kind}", f"{than}, {kind}"
+        return measure.ratio(times[one], times[other]) * images[other] / images[one]
+
     report = {
         "machine": measure.machine(),
         "pairs_of_a_photograph": PAIRS,
-        "photographs": len(web),
-        "camera": list(CAMERA),
-        "results": {way: measure.summary(own, images[way]) for way, own in times.items()},
-        # An image made over one read.
-        "over_reading": {
-            way: {
-                reading: measure.ratio(own, times[reading]) * images[reading] / images[way]
-                for reading in READINGS
-            }
-            for way, own in times.items()
-            if way not in READINGS
-        },
+        "megapixels": sizes,
+        "results": {name: measure.summary(own, images[name]) for name, own in times.items()},
+        "layers_over_reading": {kind: cost(LAYERS, READING, kind) for kind in kinds},
+        "fit_over_fit_from_files": {kind: cost(FIT, FILES, kind) for kind in kinds},
     }
     text = json.dumps(report, indent=1)
     arguments.json.write_text(text + "\n") if arguments.json else print(text)

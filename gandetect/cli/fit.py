@@ -106,6 +106,9 @@ def command(**options: Any) -> None:
     """
     from gandetect.detect.loading import WorkerError
 
+    require("gandetect fit", "train", "scipy", "sklearn")
+    if options["simulate"]:
+        require("--simulate", "train", "cv2")
     _check_maps(options)
     if options["simulate"] == bool(options["generated"]):
         raise click.UsageError("give either --generated DIR or --simulate")
@@ -148,7 +151,6 @@ def _attribution(options: dict[str, Any]) -> NoReturn:
             f"them named {REAL} or {UNKNOWN}; there are {sorted(folders)}"
         )
     check_place(options["output"])
-    require("gandetect fit --classifier attribution", "train", "scipy", "sklearn")
     report({**options, "sources": folders, "method": "discriminant"}, fitted)
 
 

@@ -1,5 +1,6 @@
 """`gandetect fit` and `gandetect evaluate`: results, refusals and exit codes."""
 
+import importlib.util
 import json
 import os
 import signal
@@ -45,6 +46,18 @@ def test_fit_says_what_so_few_images_cannot_show(fitted):
     assert low < 0.75 < value <= high
     assert not said["thresholds"]["certified"]
     assert said["smallest_certifiable_fpr"] == pytest.approx(1 - 0.05 ** (1 / 12))
+
+
+@pytest.mark.parametrize(("lacking", "flags"), [("sklearn", ()), ("cv2", ("--simulate",))])
+def test_a_missing_extra_is_named(folders, monkeypatch, lacking, flags):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == lacking else find(name)
+    )
+    generated = {} if flags else {"generated": folders / "generated"}
+    result = run(fit, *flags, real=folders / "real", output=folders / "none", **generated)
+    assert result.exit_code == 2
+    assert f"needs {lacking}: pip install 'gandetect[train]'" in result.stderr
 
 
 def test_the_model_is_the_same_however_many_processes_simulate(photographs, tmp_path):

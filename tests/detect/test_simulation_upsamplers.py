@@ -126,6 +126,19 @@ def test_an_offset_moves_the_kernel_by_so_much(offset):
     assert (line * (np.arange(9) - 4)).sum() == pytest.approx(offset, abs=1e-3)
 
 
+@pytest.mark.parametrize("size", [2, 3, 4, 5, 9])
+@pytest.mark.parametrize("planes", [1, 3])
+def test_convolution_repeats_the_border(size, planes):
+    rng = np.random.default_rng(size)
+    x = torch.from_numpy(rng.standard_normal((planes, 12, 15))).float()
+    kernels = rng.standard_normal((planes, size, size))
+    before, after = (size - 1) // 2, size // 2
+    wide = np.pad(x.double().numpy(), ((0, 0), *[(before, after)] * 2), mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(wide, (size, size), axis=(1, 2))
+    expected = torch.from_numpy(np.einsum("chwij,cij->chw", windows, kernels))
+    torch.testing.assert_close(convolved(x, kernels).double(), expected, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("factor", [2, 3, 4])
 def test_a_drawn_stage_enlarges_every_plane(mode, factor):

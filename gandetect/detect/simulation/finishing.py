@@ -116,7 +116,8 @@ def matched(x: Tensor, target: Tensor, rng: Generator) -> Tensor:
 
 
 def _log_bands(x: Tensor) -> NDArray[np.float64]:
-    """Log of the mean power of the luma of `x` (C, S, S) in `_BANDS` equal bands of radius."""
+    """Log of the mean power of the luma of `x` (C, S, S), S at least `_WHOLE`, in `_BANDS` equal
+    bands of radius."""
     # Its middle, of one of a few sides: the geometry of each is worked out once.
     margin = x.shape[-1] % _WHOLE
     side, first = x.shape[-1] - margin, margin // 2

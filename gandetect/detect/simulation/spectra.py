@@ -6,7 +6,6 @@ import functools
 from collections.abc import Callable
 
 import torch
-from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,6 +15,8 @@ def filtered(x: Tensor, gain: Callable[[Tensor], Tensor]) -> Tensor:
 
     `gain` maps cycles per pixel, 0 to the square root of a half, to factors of the same shape.
     """
+    from scipy.fft import next_fast_len
+
     side = x.shape[-1]
     # A side with a large prime in it takes three times as long as one a few pixels longer.
     fast = next_fast_len(side)
