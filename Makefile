@@ -122,6 +122,7 @@ evaluation: $(STAMP)
 	$(BIN)/python recipes/jpeg_transfer.py
 	$(BIN)/python recipes/transfer.py
 	$(BIN)/python recipes/seeds.py
+	$(BIN)/python recipes/classifiers.py
 	$(BIN)/python recipes/videos.py --out data/videos --archives data/archives
 	$(BIN)/python recipes/evaluate_videos.py
 	$(BIN)/python recipes/evaluate_clips.py

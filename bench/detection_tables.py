@@ -16,6 +16,7 @@ TRANSFER = ROOT / "docs" / "transfer.json"
 JPEG_TRANSFER = ROOT / "docs" / "jpeg-transfer.json"
 PIXEL_CNN = ROOT / "docs" / "pixel-cnn.json"
 SCORING = ROOT / "bench" / "results" / "scoring.json"
+CLASSIFIERS = ROOT / "docs" / "classifiers.json"
 SIMULATION = ROOT / "bench" / "results" / "simulation.json"
 # Reals that carry no JPEG.
 REDUCED = ("photographs reduced to 64 pixels", "the same, reduced first")
@@ -402,6 +403,34 @@ def transfer() -> str:
     )
 
 
+def classifiers() -> str:
+    """What each classifier sees of up-scalers of others after a fit to self-made fakes."""
+    report = load(CLASSIFIERS)
+    rows = []
+    for name, found in report["classifiers"].items():
+        generators = found["generators"]
+        worst = min(generators, key=lambda one: generators[one]["none"])
+        rows.append(
+            [
+                f"`{name}`",
+                f"{found['auc_on_held_out_pairs'][0]:.3f}",
+                *(f"{found['all'][f'mean {how}']:.3f}" for how in ("none", "jpeg-90", "jpeg-75")),
+                f"{found['all']['worst none']:.3f} ({worst.removesuffix('_reduced')})",
+                f"{found['all']['worst jpeg-75']:.3f}",
+            ]
+        )
+    header = [
+        "classifier", "self-made pairs of held-out photographs", "mean, lossless",
+        "mean, JPEG 90", "mean, JPEG 75", "worst, lossless", "worst, JPEG 75",
+    ]  # fmt: skip
+    generators = len(next(iter(report["classifiers"].values()))["generators"])
+    return (
+        f"{rows_of(header, rows)}\n\nAUC over {generators} up-scalers of others against "
+        f"photographs that were reduced first, tiles of {report['tile']} pixels; "
+        f"{report['pairs_of_a_photograph']} pairs of each photograph, one seed."
+    )
+
+
 def learning() -> str:
     """How many images of an up-scaler the classifier that ships needs."""
     curves = load(TRANSFER)["learning_curves"]
@@ -441,6 +470,7 @@ FIGURES: dict[str, Figure] = {
     "detection": (detection, EVALUATION, "README.md"),
     "robustness": (robustness, EVALUATION, "README.md"),
     "scoring": (scoring, SCORING, "README.md"),
+    "classifiers": (classifiers, CLASSIFIERS, "docs/detector.md"),
     "simulation": (simulation, SIMULATION, "docs/simulating.md"),
     "shipped": (shipped, EVALUATION, "docs/detector.md"),
     "certificate": (certificate, EVALUATION, "docs/detector.md"),

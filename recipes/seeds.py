@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,26 +86,32 @@ def is_of(model: Model, places: tuple[Path, Path, Path]) -> bool:
     )
 
 
-def measured(model: Model, folder: Path) -> dict[str, dict[str, float]]:
-    """AUC of each generator by delivery, against reals that were reduced first, in the largest
-    region that all images have; and whether it is a `test` one."""
+def measured(
+    model: Model,
+    folder: Path,
+    of: Callable[[Path], Iterable[tuple[Path, Path, dict[str, str]]]] = sets,
+    regions: Sequence[int] = REGIONS,
+) -> dict[str, dict[str, float]]:
+    """AUC of each generator by delivery, against reals that were reduced first, in the largest of
+    `regions` that all images have; and whether it is a `test` one."""
     found = {}
-    for generated, real, about in sets(folder):
+    for generated, real, about in of(folder):
         if KINDS_OF_REALS[about["reals"]] == REDUCED:
             name = about["generator"]
-            reals, made_ones = scores(model, real, 0), scores(model, generated, 1)
+            reals = scores(model, real, 0, regions)
+            made_ones = scores(model, generated, 1, regions)
             rows = tabulate(reals, {name: made_ones}, None, replicates=FEW)
             aucs = {row["perturbation"]: row["auc"][0] for row in sorted(rows, key=by_region)}
             found[name] = {"test": float(about["split"] == "test"), **aucs}
     return found
 
 
-def scores(model: Model, folder: Path, label: int) -> list[Scored]:
+def scores(model: Model, folder: Path, label: int, regions: Sequence[int]) -> list[Scored]:
     """Of the images of a folder."""
     found, failed = score_items(
         folder_items(folder, label),
         lambda item: model,
-        regions=REGIONS,
+        regions=regions,
         perturbations=named(*DELIVERIES),
         progress=report_progress,
         workers=processors(),

@@ -35,7 +35,7 @@ from common import report_progress
 from threadpoolctl import threadpool_limits
 
 from gandetect.detect.calibration import BASES
-from gandetect.detect.features import FeatureSpec
+from gandetect.detect.features import FeatureSpec, Spec
 from gandetect.detect.model import Model
 from gandetect.detect.reference import FAMILIES, REAL, UNKNOWN
 from gandetect.detect.simulate import LARGEST_CROP
@@ -99,13 +99,17 @@ def main() -> int:
 
 
 def simulated(
-    photographs: Path, pairs: int, bank: Sequence[GeneratorNetwork], **how: Any
+    photographs: Path,
+    pairs: int,
+    bank: Sequence[GeneratorNetwork],
+    spec: Spec = SPEC,
+    **how: Any,
 ) -> Dataset:
-    """Self-made pairs of every photograph, in tiles of each size."""
+    """Self-made pairs of every photograph, in tiles of each size, as `spec` sees them."""
     dataset = Dataset()
     sources = {photographs / row["file"]: row["group"] for row in listed(photographs)}
     simulate_folder(
-        dataset, photographs, SPEC, pairs=pairs, networks=bank, sources=sources,
+        dataset, photographs, spec, pairs=pairs, networks=bank, sources=sources,
         progress=report_progress, **{"tiles": TILES, **how},
     )  # fmt: skip
     if dataset.failed:

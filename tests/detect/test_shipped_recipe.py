@@ -4,6 +4,7 @@ import hashlib
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def recipes(monkeypatch):
     monkeypatch.setattr(shipped, "LARGE_TILE", 192)
     monkeypatch.setattr(shipped, "LARGEST", SIDE)
     yield shipped, evaluate_shipped
-    for name in ("seeds", "evaluate_shipped", "shipped", "third_party", "common"):
+    for name in ("classifiers", "seeds", "evaluate_shipped", "shipped", "third_party", "common"):
         sys.modules.pop(name, None)
 
 
@@ -199,12 +200,37 @@ def test_seeds_give_other_models_that_are_measured_as_the_card_is(
     about = {"generator": "one", "split": "test", "reals": "the same, reduced first"}
     native = {**about, "reals": "crops of photographs"}
     places = tmp_path / "made", tmp_path / "real"
-    monkeypatch.setattr(seeds, "sets", lambda folder: [(*places, about), (*places, native)])
     monkeypatch.setattr(evaluate_shipped, "FPR", 0.5)
-    found = seeds.measured(first, tmp_path)
+    sets = [(*places, about), (*places, native)]
+    found = seeds.measured(first, tmp_path, lambda folder: sets)
     card = evaluate_shipped.measured(first, *places, about)["rows"]
     wanted = {row["perturbation"]: row["auc"][0] for row in card if row["region"] == 128}
     assert found == {"one": {"test": 1.0, **wanted}}
+
+
+def test_classifiers_share_their_fakes_and_are_made_once(recipes, places, monkeypatch, tmp_path):
+    import classifiers
+
+    monkeypatch.setattr(classifiers, "TILE", 64)
+    photographs, held_out, networks = places
+    how = {"photographs": photographs, "held_out": held_out, "networks": networks}
+    args = SimpleNamespace(**how, models=tmp_path, pairs=3, workers=0)
+    assert classifiers.sharing_features(("logistic", "dct", "kmeans")) == [
+        ["logistic", "kmeans"],
+        ["dct"],
+    ]
+    found = classifiers.made(["logistic", "kmeans"], args)
+    assert [model.card["classifier"] for model in found.values()] == ["logistic", "kmeans"]
+    first, second = (model.card for model in found.values())
+    assert first["training"]["data"] == second["training"]["data"]
+    assert first["judged"]["on"] == "held-out images"
+
+    monkeypatch.setattr(classifiers, "simulated", None)
+    again = classifiers.made(["logistic", "kmeans"], args)
+    assert [one.sha256 for one in again.values()] == [one.sha256 for one in found.values()]
+    args.pairs = 4
+    with pytest.raises(TypeError):
+        classifiers.made(["logistic"], args)
 
 
 def test_summaries_of_seeds(recipes):
