@@ -9,7 +9,8 @@ up-scalers of others.
 One set of self-made pairs, of the photographs and networks that the shipped detector is made of,
 in tiles of one size. No image of anybody's generator is trained on. Networks see four tiles of an
 image at most, the others as many as `gandetect fit` shows them. Models are kept in --models, and
-one that is there and was made of the same photographs and networks is not made again.
+one that is there and was made of the same photographs and networks is not made again. With --only,
+what --out says of the others stays, if it was measured of the same pairs.
 """
 
 from __future__ import annotations
@@ -56,12 +57,7 @@ def main() -> int:
     models = {NAME: Model.load(MODELS / f"{NAME}.safetensors")}
     for alike in sharing_features(args.only):
         models |= made(alike, args)
-    report: dict[str, Any] = {
-        **made_by(args),
-        "tile": TILE,
-        "pairs_of_a_photograph": args.pairs,
-        "classifiers": {},
-    }
+    report: dict[str, Any] = {**made_by(args), **pairs_of(args), "classifiers": known(args)}
     for name, model in models.items():
         generators = measured(model, args.generated, upscaled_sets, (TILE,))
         report["classifiers"][name] = {
@@ -75,6 +71,21 @@ def main() -> int:
         print(f"{name}: {json.dumps(told)}", file=sys.stderr, flush=True)
     write_figures(args.out, report)
     return 0
+
+
+def pairs_of(args: Any) -> dict[str, Any]:
+    """What is the same of all classifiers of a report."""
+    return {"tile": TILE, "pairs_of_a_photograph": args.pairs}
+
+
+def known(args: Any) -> dict[str, Any]:
+    """What the report in `args.out` says of classifiers, of the same pairs; none where there is
+    none."""
+    if not args.out.exists():
+        return {}
+    report = json.loads(args.out.read_text())
+    same = all(report[key] == value for key, value in pairs_of(args).items())
+    return dict(report["classifiers"]) if same else {}
 
 
 def sharing_features(names: Sequence[str]) -> list[list[str]]:

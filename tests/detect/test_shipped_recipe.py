@@ -228,7 +228,12 @@ def test_classifiers_share_their_fakes_and_are_made_once(recipes, places, monkey
     monkeypatch.setattr(classifiers, "simulated", None)
     again = classifiers.made(["logistic", "kmeans"], args)
     assert [one.sha256 for one in again.values()] == [one.sha256 for one in found.values()]
+    args.out = tmp_path / "report.json"
+    assert classifiers.known(args) == {}
+    args.out.write_text(json.dumps({**classifiers.pairs_of(args), "classifiers": {"dct": {}}}))
+    assert classifiers.known(args) == {"dct": {}}
     args.pairs = 4
+    assert classifiers.known(args) == {}
     with pytest.raises(TypeError):
         classifiers.made(["logistic"], args)
 
