@@ -65,16 +65,13 @@ def making(
     return lambda: sum(2 for _ in simulate(loads, **how))
 
 
-def fitted_from(paths: Sequence[Path], simulated: bool) -> Callable[[], int]:
+def fitted_from(folder: Path, simulated: bool) -> Callable[[], int]:
     """What `fit` does before it fits."""
 
     def run() -> int:
         found, spec = Dataset(), FeatureSpec()
-        folder = paths[0].parent
         if simulated:
-            sources = {path: path.name for path in paths}
-            how: dict[str, Any] = {"pairs": PAIRS, "seed": 0, "sources": sources}
-            simulate_folder(found, folder, spec, (TILE,), **how)
+            simulate_folder(found, folder, spec, (TILE,), pairs=PAIRS, seed=0)
         else:
             load_folder(found, folder, 0, spec, TILE)
         return len(found.samples)
@@ -84,11 +81,12 @@ def fitted_from(paths: Sequence[Path], simulated: bool) -> Callable[[], int]:
 
 def ways_of(paths: Sequence[Path]) -> dict[str, Callable[[], int]]:
     """What is timed of photographs in a folder of their own."""
+    folder = paths[0].parent
     return {
         READING: lambda: len([read_rgb(path) for path in paths]),
-        FILES: fitted_from(paths, simulated=False),
+        FILES: fitted_from(folder, simulated=False),
         LAYERS: making(paths),
-        FIT: fitted_from(paths, simulated=True),
+        FIT: fitted_from(folder, simulated=True),
     }
 
 

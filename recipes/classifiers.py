@@ -15,6 +15,7 @@ what --out says of the others stays, if it was measured of the same pairs.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections.abc import Sequence
@@ -23,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import made_by, parser, report_progress, write_figures
+from common import made_by, report_progress, write_figures
 from evaluate_shipped import upscaled_sets
-from seeds import means, measured
+from seeds import means, measured, options
 from shipped import MODELS, NAME, SEED, listed, simulated
 
 from gandetect.detect.classifiers import CLASSIFIERS, MAPS, spec_for
@@ -42,12 +43,7 @@ NAMED = tuple(name for name in CLASSIFIERS if name not in MAPS)
 
 
 def main() -> int:
-    found = parser(__doc__, Path("docs/classifiers.json"), seeded=False)
-    found.add_argument("--photographs", type=Path, default=Path("data/photographs"))
-    found.add_argument("--held-out", type=Path, default=Path("data/held_out"))
-    found.add_argument("--networks", type=Path, default=Path("data/networks"))
-    found.add_argument("--generated", type=Path, default=Path("data/third_party"))
-    found.add_argument("--models", type=Path, default=Path("data/classifiers"))
+    found = options(__doc__, "classifiers")
     found.add_argument("--pairs", type=int, default=PAIRS, help="of each photograph")
     found.add_argument("--only", nargs="+", choices=NAMED, default=NAMED, metavar="CLASSIFIER")
     found.add_argument("--workers", type=int, default=processors())
@@ -75,7 +71,18 @@ def main() -> int:
 
 def pairs_of(args: Any) -> dict[str, Any]:
     """What is the same of all classifiers of a report."""
-    return {"tile": TILE, "pairs_of_a_photograph": args.pairs}
+    made_of = hashlib.sha256(json.dumps(origin_of(args), sort_keys=True).encode()).hexdigest()
+    return {"tile": TILE, "pairs_of_a_photograph": args.pairs, "made_of": made_of}
+
+
+def origin_of(args: Any) -> dict[str, Any]:
+    """The photographs and the networks that the pairs are made of."""
+    return {
+        "photographs": listed(args.photographs),
+        "held_out": listed(args.held_out),
+        "networks": [network.id for network in load_bank(args.networks)],
+        "pairs": args.pairs,
+    }
 
 
 def known(args: Any) -> dict[str, Any]:
@@ -84,7 +91,7 @@ def known(args: Any) -> dict[str, Any]:
     if not args.out.exists():
         return {}
     report = json.loads(args.out.read_text())
-    same = all(report[key] == value for key, value in pairs_of(args).items())
+    same = all(report.get(key) == value for key, value in pairs_of(args).items())
     return dict(report["classifiers"]) if same else {}
 
 
@@ -98,13 +105,7 @@ def sharing_features(names: Sequence[str]) -> list[list[str]]:
 
 def made(names: Sequence[str], args: Any) -> dict[str, Model]:
     """The models of classifiers that share their features, from `args.models` where they are."""
-    bank = load_bank(args.networks)
-    origin = {
-        "photographs": listed(args.photographs),
-        "held_out": listed(args.held_out),
-        "networks": [network.id for network in bank],
-        "pairs": args.pairs,
-    }
+    bank, origin = load_bank(args.networks), origin_of(args)
     paths = {name: args.models / f"{name}.safetensors" for name in names}
     missing = [name for name in names if not is_of(paths[name], origin)]
     if missing:

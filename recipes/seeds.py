@@ -13,6 +13,7 @@ was made of the same photographs and networks is not made again.
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import sys
@@ -39,13 +40,7 @@ FEW = 20
 
 
 def main() -> int:
-    found = parser(__doc__, Path("docs/seeds.json"), seeded=False)
-    found.add_argument("--photographs", type=Path, default=Path("data/photographs"))
-    found.add_argument("--held-out", type=Path, default=Path("data/held_out"))
-    found.add_argument("--networks", type=Path, default=Path("data/networks"))
-    found.add_argument("--generated", type=Path, default=Path("data/third_party"))
-    found.add_argument("--models", type=Path, default=Path("data/seeds"))
-    args = found.parse_args()
+    args = options(__doc__, "seeds").parse_args()
     places = args.photographs, args.held_out, args.networks
     shipped = Model.load(MODELS / f"{NAME}.safetensors")
     models = {SEED: shipped, **{seed: made(seed, places, args.models) for seed in SEEDS}}
@@ -62,6 +57,17 @@ def main() -> int:
     report["summary"] = summary([one["generators"] for one in report["seeds"].values()])
     write_figures(args.out, report)
     return 0
+
+
+def options(doc: str | None, name: str) -> argparse.ArgumentParser:
+    """Of a recipe that makes models and measures them: docs/`name`.json and data/`name`."""
+    found = parser(doc, Path(f"docs/{name}.json"), seeded=False)
+    found.add_argument("--photographs", type=Path, default=Path("data/photographs"))
+    found.add_argument("--held-out", type=Path, default=Path("data/held_out"))
+    found.add_argument("--networks", type=Path, default=Path("data/networks"))
+    found.add_argument("--generated", type=Path, default=Path("data/third_party"))
+    found.add_argument("--models", type=Path, default=Path(f"data/{name}"))
+    return found
 
 
 def made(seed: int, places: tuple[Path, Path, Path], folder: Path) -> Model:

@@ -6,6 +6,7 @@ import torch
 from skimage import data
 
 from gandetect.detect.simulation.finishing import (
+    _log_bands,
     bounded,
     crispened,
     denoised,
@@ -97,3 +98,13 @@ def test_bounds_are_kept_by_tanh_or_left_to_clipping(image):
     assert 0 < sum(clipped) < len(clipped)
     for result, left in zip(results, clipped, strict=True):
         assert left or result.abs().max() < 2.2
+
+
+@pytest.mark.parametrize("side", [64, 93])
+def test_bands_have_the_power_of_noise_in_the_middle(side):
+    noise = 0.1 * torch.randn(1, side, side, generator=torch.Generator().manual_seed(side))
+    whole = side // 32 * 32
+    # White: every band has the variance of the noise times the pixels, but for chance.
+    found = np.exp(_log_bands(noise)) / (0.01 * whole**2)
+    assert found[1:].mean() == pytest.approx(1, abs=0.1)
+    assert np.abs(found[1:] - 1).max() < 0.5

@@ -18,7 +18,7 @@ def filtered(x: Tensor, gain: Callable[[Tensor], Tensor]) -> Tensor:
     from scipy.fft import next_fast_len
 
     side = x.shape[-1]
-    # A side with a large prime in it takes three times as long as one a few pixels longer.
+    # A side with a large prime in it takes longer than one of a few pixels more without.
     fast = next_fast_len(side)
     wide = F.pad(x, (0, fast - side, 0, fast - side), mode="reflect")
     spectrum = torch.fft.rfft2(wide) * gain(_radius(fast)).float()

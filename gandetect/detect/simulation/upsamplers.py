@@ -73,18 +73,18 @@ def shuffled(x: Tensor, kernels: Kernels, factor: int) -> Tensor:
 def convolved(x: Tensor, kernels: Kernels) -> Tensor:
     """Each plane of `x` (C, H, W) correlated with its own of `kernels` (C, k, k); of equal size.
 
-    Pixels beyond the border are those at the border. In OpenCV, which takes a fifth of the time
-    that torch needs for so few planes.
+    Pixels beyond the border are those at the border.
     """
+    # Torch's convolutions are made for many planes, and slow for three.
     import cv2
 
     before = (kernels.shape[-1] - 1) // 2
-    filtered = torch.empty_like(x, memory_format=torch.contiguous_format)
-    for plane, kernel, out in zip(x.numpy(), kernels, filtered.numpy(), strict=True):
+    result = torch.empty_like(x, memory_format=torch.contiguous_format)
+    for plane, kernel, out in zip(x.numpy(), kernels, result.numpy(), strict=True):
         cv2.filter2D(
             plane, cv2.CV_32F, kernel, out, (before, before), borderType=cv2.BORDER_REPLICATE
         )
-    return filtered
+    return result
 
 
 def draw_stage(x: Tensor, mode: str, factor: int, rng: Generator) -> Tensor:
