@@ -62,6 +62,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy recipes
 	$(BIN)/clang-format --dry-run -Werror $(FORMATTED)
 
 # Ops and layers run again without the compiled module: same API, same tests.

@@ -117,9 +117,9 @@ def drawn(network: nn.Module, crops: Tensor) -> Tensor:
 
 def gray(path: Path) -> Image.Image:
     """The luma of a photograph, reduced to `SHORTEST`; a smaller one as it is."""
-    picture = Image.open(path)
-    picture.draft("L", (2 * SHORTEST, 2 * SHORTEST))
-    picture = picture.convert("L")
+    file = Image.open(path)
+    file.draft("L", (2 * SHORTEST, 2 * SHORTEST))
+    picture = file.convert("L")
     factor = max(1.0, min(picture.size) / SHORTEST)
     width, height = (round(side / factor) for side in picture.size)
     return picture.resize((width, height), Image.Resampling.LANCZOS)
@@ -249,7 +249,7 @@ def confusion(labels: Array, named: Array) -> dict[str, dict[str, int]]:
 def bank(patches: Tensor, folder: Path) -> dict[tuple[str, int], nn.Module]:
     """The networks of all families and seeds, from `folder` where they are there."""
     folder.mkdir(parents=True, exist_ok=True)
-    networks = {}
+    networks: dict[tuple[str, int], nn.Module] = {}
     for seed in (*FIT_SEEDS, *TEST_SEEDS):
         for family in FAMILIES:
             path = folder / f"{family}-{seed}.safetensors"

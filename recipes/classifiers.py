@@ -113,7 +113,7 @@ def made(names: Sequence[str], args: Any) -> dict[str, Model]:
             seen(folder, pairs, bank, missing[0], args.workers)
             for folder, pairs in ((args.photographs, args.pairs), (args.held_out, HELD_OUT_PAIRS))
         ]
-        fit = partial(fitted, *data, origin)
+        fit = partial(fitted, data[0], data[1], origin)
         for name, model in zip(missing, in_order(fit, missing, args.workers), strict=True):
             model.save(paths[name])
     return {name: Model.load(path) for name, path in paths.items()}

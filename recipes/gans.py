@@ -84,7 +84,7 @@ def trained(name: str, seed: int, images: Images, arguments: argparse.Namespace)
     diverged, learned, counts = None, None, None
     try:
         model = train(name, config, data, folder, seed=seed, settings=settings)
-        asked = asked_of(model, spread(images, COMPARED), data.card())
+        asked: dict[str, Any] = asked_of(model, spread(images, COMPARED), data.card())
         drawn = sample(model, COMPARED, seed=seed, **asked)
         save_grid(drawn[:SHOWN], folder / "grid.png", columns=10)
         real = data.batch(COMPARED)["images"]

@@ -100,7 +100,7 @@ def brightness(images: Tensor) -> Tensor:
     """What the audit sees of brightness (N, 3) of `images` (N, 3, S, S) uint8: mean and levels of
     the luma."""
     luma = (images * torch.tensor(GRAY_WEIGHTS)[:, None, None]).sum(dim=1).flatten(1)
-    levels = torch.quantile(luma, LEVELS, dim=1)
+    levels = torch.quantile(luma, torch.tensor(LEVELS), dim=1)
     return torch.cat([luma.mean(dim=1, keepdim=True), levels.T], dim=1)
 
 

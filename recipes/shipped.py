@@ -103,6 +103,7 @@ def simulated(
     pairs: int,
     bank: Sequence[GeneratorNetwork],
     spec: Spec = SPEC,
+    tiles: Sequence[int] = TILES,
     **how: Any,
 ) -> Dataset:
     """Self-made pairs of every photograph, in tiles of each size, as `spec` sees them."""
@@ -110,7 +111,7 @@ def simulated(
     sources = {photographs / row["file"]: row["group"] for row in listed(photographs)}
     simulate_folder(
         dataset, photographs, spec, pairs=pairs, networks=bank, sources=sources,
-        progress=report_progress, **{"tiles": TILES, **how},
+        progress=report_progress, tiles=tiles, **how,
     )  # fmt: skip
     if dataset.failed:
         raise SystemExit(f"unreadable photographs: {dataset.failed}")
@@ -123,7 +124,7 @@ def held_out_pairs(
     """What calibrates: pairs of every held-out photograph, and of other crops of it in large
     tiles."""
     dataset = simulated(photographs, HELD_OUT_PAIRS, bank, seed=seed, workers=workers)
-    how = {"tiles": (LARGE_TILE,), "largest": LARGEST, "min_side": LARGE_TILE}
+    how: dict[str, Any] = {"tiles": (LARGE_TILE,), "largest": LARGEST, "min_side": LARGE_TILE}
     large = simulated(photographs, LARGE_PAIRS, bank, seed=seed + 1, workers=workers, **how)
     dataset.samples += large.samples
     dataset.rows += large.rows

@@ -282,7 +282,7 @@ def _parts_table(explanation: Explanation) -> Any:
     from rich.table import Table
 
     from gandetect.detect.contributions import BANDS
-    from gandetect.report.explain import plane_sums
+    from gandetect.report.explain import member_sums
     from gandetect.report.explain_words import exactness
 
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 2))
@@ -296,7 +296,7 @@ def _parts_table(explanation: Explanation) -> Any:
             label = f"{member.classifier} ({exactness(member)})"
             table.add_row(f"{member.total:+.2f}", label, "", "", style="bold")
         table.add_row(f"{member.bias:+.2f}", "bias", member.baseline, "")
-        sums = explanation.sums() if member.kind == BANDS else plane_sums(member)
+        sums = explanation.sums() if member.kind == BANDS else member_sums(member)
         _add_sums(table, sums)
         if not sums:
             table.add_row(f"{float(member.values.sum()):+.2f}", "all pixels", "", "")
@@ -313,8 +313,10 @@ def _add_sums(table: Table, sums: list[dict[str, Any]]) -> None:
         table.add_row(
             f"{row['contribution']:+.2f}",
             DIRECTIONS[row["projection"]] if "projection" in row else "",
-            row["stretch"],
-            f"{row['low']:.2f} to {row['high']:.2f} cycles per pixel",
+            row.get("stretch") or row["group"],
+            f"{row['low']:.2f} to {row['high']:.2f} cycles per pixel"
+            if "low" in row
+            else f"{row['features']} features",
         )
 
 

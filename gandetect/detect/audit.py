@@ -38,7 +38,7 @@ _PNG_BIT_DEPTH = 24  # where in the file IHDR says it; Pillow opens deep color a
 # A hostile file can carry any number of keys.
 _MAX_KEYS, _KEY_LENGTH = 64, 40
 _TREES = 50
-_LEVELS = (0.01, 0.99)
+LEVELS = (0.01, 0.99)
 
 
 class LeakError(ValueError):
@@ -105,7 +105,7 @@ def describe(data: bytes, pixels: Tensor) -> dict[str, float]:
     with Image.open(io.BytesIO(data)) as picture:
         row = _header(picture, data)
     # Percentiles: the extremes of a picture tell of its sharpness, which is evidence and no leak.
-    levels = np.quantile(pixels.numpy()[::4, ::4].ravel()[:1_000_000], _LEVELS)
+    levels = np.quantile(pixels.numpy()[::4, ::4].ravel()[:1_000_000], LEVELS)
     return row | {
         "mean": float(pixels.float().mean()),
         "low": float(levels[0]),

@@ -6,16 +6,16 @@ is one of power, in decibels, the same in all tiles. Where features are without 
 changes that leave the mean are possible; more power in one band is then less in all others.
 
 For a linear model the smallest change of all features at once has a closed form. For every model on
-profiles the band is sought whose power alone changes the verdict with the smallest change: in
-closed form or, since trees are steps and kernels are curves, by a search along each band.
+profiles, and for fusions of such on one profile, the band is sought whose power alone changes the
+verdict with the smallest change: in closed form or, since trees are steps and kernels are curves,
+by a search along each band.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ from gandetect.detect import scorers
 from gandetect.detect.calibration import Thresholds
 from gandetect.detect.contributions import Part, features_of, parts_of
 from gandetect.detect.features import FeatureSpec, Spec
-from gandetect.detect.members import FUSION
+from gandetect.detect.members import BIAS, FUSION
 from gandetect.detect.model import Model
 from gandetect.detect.planes import PlaneSpec
 from gandetect.detect.reference import QUANTILES
@@ -94,30 +94,49 @@ class Metric:
 
 def what_would_change(model: Model, squares: Tensor, thresholds: Thresholds) -> WhatIf:
     """What would have changed the verdict on an image of `squares` (N, S, S) in 0..255."""
-    if model.kind == FUSION:
-        return WhatIf(
-            reason="No change is offered for a fusion: its members look at different features of "
-            "one picture."
-        )
-    (part,) = parts_of(model)
-    if part.kind == scorers.NETWORK:
-        return WhatIf(
-            reason="No change is offered for a network: the smallest change of pixels that turns "
-            "it is a pattern made against it, and says nothing about the picture."
-        )
-    unit = decibel_per_unit(part.spec)
-    if unit is None:
-        return WhatIf(
-            reason="No change is offered: the features are no logarithms of power, which decibels "
-            "measure."
-        )
-    features = features_of(part.spec, squares)
+    parts = parts_of(model)
+    unit = decibel_per_unit(parts[0].spec)
+    if (reason := _why_none(parts)) or unit is None:
+        return WhatIf(reason=reason or _NO_POWER)
+    spec = parts[0].spec
+    features = features_of(spec, squares)
     metric = metric_of(model, features.shape[1])
-    if part.kind == "linear":
-        return _of_linear(part, features, metric, thresholds, unit)
-    score = partial(scorers.SCORERS[part.kind], part.arrays)
-    search = _Search(score, features, thresholds, metric, MOST_DECIBEL / unit)
-    return _single(search.smallest(_directions(part.spec, features)), part.spec, metric, unit)
+    if [part.kind for part in parts] == ["linear"] and model.kind != FUSION:
+        return _of_linear(parts[0], features, metric, thresholds, unit)
+    search = _Search(_scorer(model, parts), features, thresholds, metric, MOST_DECIBEL / unit)
+    return _single(search.smallest(_directions(spec, features)), spec, metric, unit)
+
+
+_NO_POWER = "No change is offered: the features are no logarithms of power, which decibels measure."
+
+
+def _why_none(parts: Sequence[Part]) -> str | None:
+    """Why nothing can be said of models that are made of `parts`; None where something can."""
+    specs = {part.spec for part in parts}
+    if len(parts) > 1 and (len(specs) > 1 or not isinstance(parts[0].spec, FeatureSpec)):
+        return (
+            "No change is offered for a fusion whose members do not look at one profile of the "
+            "picture."
+        )
+    if parts[0].kind != scorers.NETWORK:
+        return None
+    if (parts[0].network or {}).get("name") == "discriminant":
+        return "No change is offered: decibels measure but some of the features that are looked at."
+    return (
+        "No change is offered for a network: the smallest change of pixels that turns it is a "
+        "pattern made against it, and says nothing about the picture."
+    )
+
+
+def _scorer(model: Model, parts: Sequence[Part]) -> scorers.Scorer:
+    """What `parts`, which look at the same features, make of these together."""
+    bias = model.arrays[BIAS].double() if model.kind == FUSION else 0.0
+
+    def score(features: Tensor) -> Tensor:
+        logits = [p.weight * scorers.SCORERS[p.kind](p.arrays, features).double() for p in parts]
+        return torch.stack(logits).sum(dim=0) + bias
+
+    return score
 
 
 def decibel_per_unit(spec: Spec) -> float | None:

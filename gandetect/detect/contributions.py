@@ -8,9 +8,12 @@
   the share expected and the share found. Bias: the log-odds of the share expected.
 - kmeans: square distance to the nearest real cluster less that to the nearest generated one; no
   bias.
+- discriminant (of sources): half the square distance to the mean of real images less that to a
+  generator's, which is linear, over the generators by their shares among each other. Bias: the same
+  of a typical real image, and the entropy of the shares.
 - rbf, network: integrated gradients, `gandetect.detect.gradients`. Bias: the logit of the baseline.
 
-The first five are exact, the last two approximate: a curve is followed in finitely many steps.
+The first six are exact, the last two approximate: a curve is followed in finitely many steps.
 Neither an expectation nor a baseline is given by nature. A forest remembers the shares of its
 training images at every question; the file of boosted trees keeps the values of the leaves alone,
 so both answers to a question count alike there. The baselines are the mean training image for an
@@ -34,10 +37,12 @@ from gandetect.detect.gradients import integrated_gradients
 from gandetect.detect.members import BIAS, FUSION, WEIGHT, prefix
 from gandetect.detect.model import Model
 from gandetect.detect.networks import NETWORKS, Network, SpectrumNetwork, rebuild
+from gandetect.detect.networks.discriminant import DiscriminantNetwork, feature_groups
+from gandetect.detect.networks.fingerprint import GaussianClasses, generated_logit
 from gandetect.detect.networks.spectrum import scaled_log_spectrum
 from gandetect.detect.planes import PlaneSpec, cut_to_side, plane_shape
 
-BANDS, PLANE, PIXELS = "bands", "plane", "pixels"
+BANDS, PLANE, PIXELS, GROUPS = "bands", "plane", "pixels", "groups"
 # By how much the terms of one member may miss its logit.
 EXACT, SMOOTH, ROUGH = 1e-4, 1e-3, 1e-2
 
@@ -70,9 +75,11 @@ class Contributions:
     """The terms of one member, times its weight; `total` is what it adds to the logit of the model.
 
     `kind`: BANDS, `values` (F,) one for each of `spec.axes()`; PLANE, (rows, columns), from the
-    first to the last row and column of `extent` in cycles per pixel; or PIXELS, (N, S, S), a map of
-    each square. float64. `exact`: whether the terms have a closed form. `tolerance`: by how much
-    `total` may miss. `method`: how they were made, `baseline`: whose logit `bias` is, in words.
+    first to the last row and column of `extent` in cycles per pixel; PIXELS, (N, S, S), a map of
+    each square; or GROUPS, (F,), features that are no bands, of which `groups` says in their order
+    what they show and how many do. float64. `exact`: whether the terms have a closed form.
+    `tolerance`: by how much `total` may miss. `method`: how they were made, `baseline`: whose logit
+    `bias` is, in words.
     """
 
     classifier: str
@@ -85,6 +92,7 @@ class Contributions:
     baseline: str
     weight: float = 1.0
     extent: tuple[float, float, float, float] | None = None
+    groups: tuple[tuple[str, int], ...] = ()
 
     @property
     def total(self) -> float:
@@ -294,7 +302,10 @@ def _of_network(part: Part, squares: Tensor) -> Contributions:
     assert isinstance(part.spec, PlaneSpec)
     side = part.spec.side
     network = network_of(part)
-    pieces = cut_to_side(squares.cpu(), side).flatten(0, 1).float()
+    pieces = cut_to_side(squares.cpu(), side).flatten(0, 1)
+    if isinstance(network, DiscriminantNetwork):
+        return _of_discriminant(part, network, pieces)
+    pieces = pieces.float()
     if isinstance(network, SpectrumNetwork):
         seen, score = scaled_log_spectrum(pieces)[:, 0], _from_spectra(network)
         kind, extent, start = PLANE, (-0.5, 0.5 - 1 / side, 0.0, 0.5), "a flat spectrum"
@@ -317,6 +328,37 @@ def _of_network(part: Part, squares: Tensor) -> Contributions:
         weight=part.weight,
         extent=extent,
     )
+
+
+def _of_discriminant(part: Part, network: DiscriminantNetwork, pieces: Tensor) -> Contributions:
+    split = _between_gaussians(network.known, network.prepare(pieces).double())
+    return Contributions(
+        part.classifier,
+        GROUPS,
+        part.weight * split.terms.mean(dim=0),
+        part.weight * float(split.bias.mean()),
+        exact=True,
+        tolerance=part.weight * max(EXACT, split.gap),
+        method="differences of square distances from the classes",
+        baseline="a typical real image",
+        weight=part.weight,
+        groups=tuple(feature_groups(pieces.shape[-1]).items()),
+    )
+
+
+def _between_gaussians(known: GaussianClasses, features: Tensor) -> _Split:
+    """Against each generator the logit l is linear in the features, and log sum exp l is the mean
+    of l with the weights softmax l, and the entropy of these weights."""
+    logits = known.respond(features)[:, :-1]
+    weights = (logits[:, 1:] - logits[:, :1]).softmax(dim=1)
+    means = known.means.double()
+    apart = means[1:] - means[:1]
+    slopes = weights @ apart @ known.projection.double()
+    at_typical = -apart.square().sum(dim=1) / 2
+    bias = weights @ at_typical + torch.special.entr(weights).sum(dim=1)
+    # The file's scores are in single precision, and far from all classes they are large.
+    rounding = float(generated_logit(logits).abs().max()) * torch.finfo(torch.float32).eps
+    return _Split(slopes * (features - known.typical(0)), bias, rounding)
 
 
 def network_of(part: Part) -> Network:

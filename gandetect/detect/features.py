@@ -140,10 +140,13 @@ def extract(images: Tensor, spec: Spec) -> Tensor:
 
 @functools.lru_cache(maxsize=64)
 def _bands(projection: str, side: int, spec: FeatureSpec, device: str) -> Tensor:
-    return band_matrix(projection, side, spec).to(device)
+    # Kept for whoever asks next, who may want gradients through it.
+    with torch.inference_mode(False):
+        return band_matrix(projection, side, spec).to(device)
 
 
 @functools.lru_cache(maxsize=64)
+@torch.inference_mode(False)
 def band_matrix(projection: str, side: int, spec: FeatureSpec) -> Tensor:
     """Weights (bins, bands) float64, columns summing to 1, for square images of `side` pixels.
 

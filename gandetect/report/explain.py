@@ -24,6 +24,7 @@ from gandetect.detect import Model, Thresholds, cut_tiles, load_evaluation
 from gandetect.detect.calibration import CONFIDENCE, ClassThresholds
 from gandetect.detect.contributions import (
     BANDS,
+    GROUPS,
     PLANE,
     Breakdown,
     Contributions,
@@ -315,7 +316,7 @@ class Explanation:
 
     @property
     def maps(self) -> list[Contributions]:
-        """The members whose contributions are no bands, but planes or pixels."""
+        """The members whose contributions are no bands, but planes, pixels or other features."""
         return [member for member in self.breakdown.members if member.kind != BANDS]
 
     @property
@@ -417,7 +418,7 @@ def _breakdown_values(breakdown: Breakdown) -> dict[str, Any]:
         "members": [
             {
                 **{name: getattr(member, name) for name in _MEMBER_KEYS},
-                "sums": plane_sums(member) or None,
+                "sums": member_sums(member) or None,
                 "values": _rounded(member.values),
             }
             for member in breakdown.members
@@ -469,8 +470,15 @@ def _change_values(change: Change) -> dict[str, Any]:
     return {"verdict": change.verdict, "logit": change.logit, "distance": change.distance}
 
 
-def plane_sums(member: Contributions) -> list[dict[str, Any]]:
-    """The contributions of a plane by stretch of frequency; none for other members."""
+def member_sums(member: Contributions) -> list[dict[str, Any]]:
+    """The contributions of a plane by stretch of frequency, of groups by what they show; none for
+    other members."""
+    if member.kind == GROUPS:
+        parts = member.values.split([size for _, size in member.groups])
+        return [
+            {"group": name, "features": size, "contribution": float(part.sum())}
+            for (name, size), part in zip(member.groups, parts, strict=True)
+        ]
     if member.kind != PLANE:
         return []
     assert member.extent is not None

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gandetect.detect import Thresholds
-from gandetect.detect.contributions import BANDS, PLANE, Contributions
+from gandetect.detect.contributions import BANDS, GROUPS, PIXELS, PLANE, Contributions
 from gandetect.detect.reference import MEANINGS, NAMED_FROM, REAL, UNKNOWN
 from gandetect.report import plots
-from gandetect.report.explain import FEATURES_UNIT, Band, Explanation, plane_sums
+from gandetect.report.explain import FEATURES_UNIT, Band, Explanation, member_sums
 from gandetect.report.explain_words import (
     DIRECTIONS,
     band_in_words,
@@ -106,7 +106,8 @@ def explanation_page(explanation: Explanation) -> str:
         bands=_wide_svg(_draw_bands, explanation, 5.6) if explanation.bands else None,
         pixel_map=_wide_svg(_draw_pixel_map, explanation, 4.4) if explanation.pixel_map else None,
         maps=_wide_svg(_draw_maps, explanation, 4.4) if explanation.maps else None,
-        plane_sums=plane_sums,
+        maps_title=_maps_title(explanation),
+        member_sums=member_sums,
         exactness=exactness,
         changes=changes_in_words(explanation),
     )
@@ -356,17 +357,24 @@ def _draw_pixel_map(figure: Any, explanation: Explanation) -> None:
     covered.set_title("What the network says of each pixel", loc="left", fontsize=9.5)
 
 
+def _maps_title(explanation: Explanation) -> str:
+    names = {PLANE: "frequency", PIXELS: "pixel", GROUPS: "feature"}
+    kinds = {member.kind for member in explanation.maps}
+    return f"What each {' or '.join(names[kind] for kind in names if kind in kinds)} adds"
+
+
 def _draw_maps(figure: Any, explanation: Explanation) -> None:
-    """What each frequency or pixel adds, of the members that look at planes or pixels."""
+    """What each frequency, pixel or feature adds, of the members that look at no bands."""
     maps = explanation.maps
     axes = figure.subplots(1, max(2, len(maps)))
     for ax in axes[len(maps) :]:
         ax.set_axis_off()
     for ax, member in zip(axes, maps, strict=False):
-        shown = _draw_plane(ax, member) if member.kind == PLANE else _draw_pixels(ax, member)
-        bar = ax.figure.colorbar(shown, ax=ax, pad=0.02, fraction=0.05)
-        bar.set_label(f"adds to the logit ({exactness(member)})", fontsize=8)
-        bar.outline.set_visible(False)
+        shown = _DRAWN[member.kind](ax, member)
+        if shown is not None:
+            bar = ax.figure.colorbar(shown, ax=ax, pad=0.02, fraction=0.05)
+            bar.set_label(f"adds to the logit ({exactness(member)})", fontsize=8)
+            bar.outline.set_visible(False)
         ax.set_title(
             f"{member.classifier}: bias {member.bias:+.2f}, sum {float(member.values.sum()):+.2f}",
             loc="left", fontsize=9.5,
@@ -404,6 +412,31 @@ def _draw_pixels(ax: Axes, member: Contributions) -> Any:
         mosaic[y : y + len(tile), x : x + len(tile)] = tile
     ax.set_axis_off()
     return ax.imshow(mosaic, cmap=TILE_COLORS, norm=around_zero(tiles), interpolation="nearest")
+
+
+def _draw_groups(ax: Axes, member: Contributions) -> None:
+    """A bar for each feature, those that show the same beside each other."""
+    values, start = member.values.numpy(), 0
+    places = np.arange(len(values))
+    ax.bar(places, values, 1.0, color=np.where(values > 0, _TOWARDS_GENERATED, _TOWARDS_REAL))
+    for row in member_sums(member):
+        if start:
+            ax.axvline(start - 0.5, color=INK, lw=0.6, ls=(0, (4, 3)))
+        ax.annotate(f"{row['group']}\n{row['contribution']:+.2f}", (start, 1), xytext=(3, -3),
+                    xycoords=("data", "axes fraction"), textcoords="offset points",
+                    fontsize=8, va="top")  # fmt: skip
+        start += row["features"]
+    ax.axhline(0, color=INK, lw=0.6)
+    ax.set_xlabel("feature", fontsize=8)
+    ax.set_ylabel(f"adds to the logit ({exactness(member)})", fontsize=8)
+    ax.margins(x=0.01, y=0.15)
+
+
+_DRAWN: dict[str, Callable[[Axes, Contributions], Any]] = {
+    PLANE: _draw_plane,
+    PIXELS: _draw_pixels,
+    GROUPS: _draw_groups,
+}
 
 
 def around_zero(values: NDArray[np.floating]) -> Normalize:

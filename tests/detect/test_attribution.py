@@ -14,12 +14,14 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from gandetect.cli.attribute import command
+from gandetect.cli.explain import command as explain
 from gandetect.cli.fit import command as fit
 from gandetect.detect import Model
 from gandetect.detect.attribution import REAL, UNKNOWN, Calibration, attribute
 from gandetect.detect.attribution_training import Sources, balanced_accuracy, fit_sources
 from gandetect.detect.attributor import Attributor, fit_temperature
 from gandetect.detect.audit import LeakError
+from gandetect.detect.contributions import contributions
 from gandetect.detect.networks.training import Schedule
 from gandetect.screen.pipeline import screen
 
@@ -183,6 +185,41 @@ def test_the_same_file_screens(fitted, folders, tmp_path):
     assert (summary.n_files, summary.n_errors) == (COUNT, 0)
 
 
+def summed(model, squares):
+    """The breakdown of the logit, checked against it."""
+    found = contributions(model, squares)
+    assert found.logit == float(model.logits(squares).double().mean())
+    assert found.total == pytest.approx(found.logit, abs=found.tolerance)
+    return found
+
+
+def test_terms_sum_to_the_logit_of_any_generator(fitted):
+    model = Model.load(fitted[0])
+    for maker, sign in ((REAL, -1), ("copies", 1), ("zeros", 1)):
+        found = summed(model, torch.from_numpy(MAKERS[maker](3, SIDE, 5000)))
+        (member,) = found.members
+        assert np.sign(found.logit) == sign
+        # A typical real image is where the terms start from, and called real.
+        assert member.bias < 0
+        assert found.exact
+        assert found.tolerance < 1e-3
+        assert member.groups == (
+            ("spectral profile", 120), ("log spectrum", 81), ("phases of a grid", 242),
+        )  # fmt: skip
+        assert len(member.values) == 120 + 81 + 242
+
+
+def test_the_command_explains_a_verdict_on_sources(fitted, folders, tmp_path):
+    page = tmp_path / "why.html"
+    asked = [str(folders / "zeros" / "zeros0.png"), f"--model={fitted[0]}", "--fpr=0.2"]
+    said, written = (CliRunner().invoke(explain, [*asked, *o]) for o in ([], [f"--out={page}"]))
+    assert said.exit_code == written.exit_code == 0, said.output + written.output
+    for words in ("phases of a grid", "242 features", "a typical real image"):
+        assert words in said.stdout
+        assert words in page.read_text()
+    assert "What each feature adds" in page.read_text()
+
+
 def test_a_leak_between_sources_is_refused(folders, tmp_path):
     """One is JPEG and one PNG, the real ones half and half: real against others shows nothing."""
     sources = Sources(SIDE)
@@ -215,6 +252,8 @@ def test_a_fingerprint_model_goes_through_a_file(folders, tmp_path, monkeypatch)
     assert found == attribute(model, planes)
     assert all(one.novelty > 0 for one in found)
     assert len({one.novelty for one in found}) == len(found)
+    (member,) = summed(model, planes[:1]).members
+    assert member.values.shape == (1, SIDE, SIDE)
 
 
 def test_other_models_name_nothing(linear_model):

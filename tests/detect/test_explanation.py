@@ -19,6 +19,7 @@ from gandetect.detect.members import BIAS, FUSION, WEIGHT, prefix
 from gandetect.detect.networks.training import Schedule
 from gandetect.detect.planes import PlaneSpec
 from gandetect.detect.reference import MEANINGS, References
+from gandetect.detect.scorers import SCORERS
 
 SETTINGS = {
     "forest": {"n_estimators": 20},
@@ -78,7 +79,16 @@ def model_of(fitted, real_images):
 @pytest.fixture(scope="session")
 def fused(fitted):
     """A fusion of a profile, a plane and a network."""
-    names, weights = ("logistic", "dct", "cnn"), [0.5, 0.25, 2.0]
+    return fusion_of(fitted, ("logistic", "dct", "cnn"), [0.5, 0.25, 2.0])
+
+
+@pytest.fixture(scope="session")
+def fused_profiles(fitted):
+    """A fusion of three that look at the same profile."""
+    return fusion_of(fitted, ("logistic", "boosted", "svm"), [0.5, 0.25, 2.0])
+
+
+def fusion_of(fitted, names, weights):
     described, arrays = [], {WEIGHT: torch.tensor(weights).double(), BIAS: torch.tensor([0.7])}
     for number, name in enumerate(names):
         fit = fitted(name)
@@ -356,6 +366,24 @@ def test_a_single_band_changes_the_verdict_at_its_edge(model_of, squares, name):
     wanted = torch.full((120,), -amount / 120).double()
     wanted[band] += amount
     torch.testing.assert_close(change.shift, wanted)
+
+
+def test_a_single_band_changes_the_verdict_of_a_fusion_on_one_profile(fused_profiles, squares):
+    model = fused_profiles
+    thresholds = edges(now(model, squares), -8.0, -0.05)
+    change = what_would_change(model, squares, thresholds).single
+    features, parts = features_of(model.spec, squares), parts_of(model)
+
+    def verdict(share):
+        """By the members' own scorers, weighed by hand."""
+        moved = features + share * change.shift
+        logits = [SCORERS[part.kind](part.arrays, moved).double().mean() for part in parts]
+        return thresholds.verdict(float(np.dot([0.5, 0.25, 2.0], logits)) + 0.7)
+
+    assert [verdict(share) for share in (0.0, 1 - 1e-4, 1 + 1e-4)] == [
+        "generated", "generated", "inconclusive",
+    ]  # fmt: skip
+    assert 0 < abs(float(change.decibel[change.band])) <= MOST_DECIBEL
 
 
 @pytest.mark.parametrize("name", ["logistic", "svm", "boosted"])

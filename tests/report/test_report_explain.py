@@ -35,7 +35,7 @@ from gandetect.report.explain import (
     InputOptions,
     explain,
     explain_inputs,
-    plane_sums,
+    member_sums,
 )
 from gandetect.report.explain_show import explanation_page, explanation_png, headline
 from gandetect.report.explain_words import changes_in_words, generators_in_words, worth_in_words
@@ -395,7 +395,7 @@ def test_sums_of_a_plane_are_by_distance_from_zero_frequency() -> None:
     values = torch.zeros(33, 33).double()
     values[0, 1], values[32, 0], values[32, 32], values[16, 0] = 1.0, 2.0, 4.0, 8.0
     member = Contributions("dct", "plane", values, 0.0, True, 0.0, "", "", 1.0, (0, 0.5, 0, 0.5))
-    found = {row["stretch"]: row["contribution"] for row in plane_sums(member)}
+    found = {row["stretch"]: row["contribution"] for row in member_sums(member)}
     assert found == {
         "coarse": 1, "middle": 8, "fine": 0, "around every other pixel": 2, "diagonal corner": 4
     }  # fmt: skip

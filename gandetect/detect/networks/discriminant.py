@@ -27,11 +27,15 @@ def spectral_features(tiles: Tensor) -> Tensor:
     return torch.cat(parts, dim=1)
 
 
-def feature_count(side: int) -> int:
-    """How many features a tile of `side` pixels has."""
+def feature_groups(side: int) -> dict[str, int]:
+    """How many features of a tile of `side` pixels show what, in their order."""
     assert PROFILE.bands is not None
     coarse = -(-(side // 2) // POOLED) + 1
-    return len(PROFILE.projections) * PROFILE.bands + coarse**2 + phase_count()
+    return {
+        "spectral profile": len(PROFILE.projections) * PROFILE.bands,
+        "log spectrum": coarse**2,
+        "phases of a grid": phase_count(),
+    }
 
 
 def coarse_spectrum(tiles: Tensor) -> Tensor:
@@ -56,7 +60,7 @@ class DiscriminantNetwork(SourceNetwork):
     def __init__(self, classes: int = 2, side: int = 128) -> None:
         super().__init__()
         self.settings = {"classes": classes, "side": side}
-        self.known = GaussianClasses(classes, feature_count(side), classes - 1)
+        self.known = GaussianClasses(classes, sum(feature_groups(side).values()), classes - 1)
 
     @classmethod
     def of(cls, known: GaussianClasses, side: int) -> DiscriminantNetwork:

@@ -71,6 +71,12 @@ class GaussianClasses(nn.Module):
         self.register_buffer("projection", torch.zeros(components, features))
         self.register_buffer("means", torch.zeros(classes, components))
 
+    def typical(self, number: int) -> Tensor:
+        """Features (F,) float64 that lie on the mean of class `number`: of all that do, those
+        nearest to `center`."""
+        offset = torch.linalg.pinv(self.projection.double()) @ self.means[number].double()
+        return self.center.double() + offset
+
     def squares(self, features: Tensor) -> Tensor:
         """Squared distances (N, classes) float64 of `features` (N, F) from each mean."""
         offsets = features.double() - self.center.double()
