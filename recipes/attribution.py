@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Measure how well up-samplers are named, on small generators trained for that purpose.
 
-    python recipes/photographs.py --out data/photographs
-    python recipes/attribution.py --photographs data/photographs --out attribution.json
+    python recipes/photographs.py --archives data/archives
+    python recipes/attribution.py --out docs/attribution.json
 
 Six families of auto-encoders that differ in nothing but their two up-sampling layers (nearest,
 bilinear, bicubic, bed of nails, pixel shuffle, transposed convolution), each trained several times
@@ -11,13 +11,13 @@ thirds of the photographs. A model that names the family is fitted to what some 
 photographs, and tested on what other seeds make of the others: neither the network nor the
 photograph was seen. Then each family is left out of the fit in turn, alone and with its relatives,
 and its images should be called unknown. Last the same for one network of each family, where the
-networks are known and only the photographs are new.
+networks are known and only the photographs are new. The images that are fitted to are audited as
+`gandetect attribute --fit` audits its folders.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
+import hashlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from common import made_by, parser, write_figures
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -42,8 +43,9 @@ from gandetect.detect.attributor import (
     cross_fitted,
     prepared,
 )
+from gandetect.detect.audit import audit
 from gandetect.detect.metrics import ranking
-from gandetect.detect.training import image_files
+from gandetect.detect.training import image_files, pixel_row
 from gandetect.nn import ConvTranspose2d, PixelShuffleConv2d, UpsampleConv2d
 
 FAMILIES = ("nearest", "bilinear", "bicubic", "bed_of_nails", "pixel_shuffle", "conv_transpose")
@@ -177,6 +179,20 @@ def labeled(parts: Sequence[Made], seeds: Sequence[int], method: str) -> Labeled
     return Labeled(images, labels, np.concatenate([part.groups for part in parts]))
 
 
+def audited(parts: Sequence[Made], seeds: Sequence[int]) -> dict[str, Any]:
+    """The audit of each class against all others, of planes by networks of `seeds`."""
+    parts = [part for part in parts if part.seed in (-1, *seeds)]
+    rows = [pixel_row(plane) for part in parts for plane in part.planes]
+    groups = np.concatenate([part.groups for part in parts])
+    makers = np.concatenate([np.full(len(part.planes), part.maker) for part in parts])
+    return {
+        name: audit(
+            rows, (makers == name).astype(int).tolist(), groups.tolist(), brightness_counts=False
+        ).to_dict()
+        for name in CLASSES
+    }
+
+
 def measured(fit_on: Labeled, tests: Mapping[str, Labeled], method: str) -> dict[str, Any]:
     """For each test set the names, and how well those of classes left out are told from known."""
     chosen = METHODS[method]
@@ -247,7 +263,9 @@ def confusion(labels: Array, named: Array) -> dict[str, dict[str, int]]:
 
 
 def bank(patches: Tensor, folder: Path) -> dict[tuple[str, int], nn.Module]:
-    """The networks of all families and seeds, from `folder` where they are there."""
+    """The networks of all families and seeds that learned from `patches`, from `folder` where they
+    are there."""
+    folder = folder / hashlib.sha256(patches.numpy().tobytes()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     networks: dict[tuple[str, int], nn.Module] = {}
     for seed in (*FIT_SEEDS, *TEST_SEEDS):
@@ -267,15 +285,12 @@ def say(text: str) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--photographs", type=Path, default=Path("data/photographs"))
-    parser.add_argument("--networks", type=Path, default=Path("data/attribution"))
-    parser.add_argument("--method", choices=list(METHODS), default="discriminant")
-    parser.add_argument("--out", type=Path, default=Path("attribution.json"))
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    options = parser(__doc__, Path("docs/attribution.json"), seeded=False)
+    options.add_argument("--photographs", type=Path, default=Path("data/photographs"))
+    options.add_argument("--networks", type=Path, default=Path("data/attribution"))
+    options.add_argument("--method", choices=list(METHODS), default="discriminant")
+    arguments = options.parse_args()
+    torch.set_num_threads(arguments.threads)
     pictures = dict(enumerate(map(gray, image_files(arguments.photographs))))
     order = np.random.default_rng(7).permutation(len(pictures))
     chosen = sorted(order[: int(FIT_SHARE * len(order))].tolist())
@@ -288,6 +303,7 @@ def main() -> int:
     shown = made(networks, fit_on, TILE, 1)
     hidden = {side: made(networks, others, side, 2) for side in SIDES}
     results: dict[str, Any] = {
+        **made_by(arguments),
         "method": arguments.method,
         "fit_seeds": list(FIT_SEEDS),
         "test_seeds": list(TEST_SEEDS),
@@ -302,8 +318,11 @@ def main() -> int:
             for side, parts in hidden.items()
         }
         known = labeled(shown, fitted, arguments.method)
-        results[name] = measured(known, tests, arguments.method)
-        arguments.out.write_text(json.dumps(results, indent=1) + "\n")
+        results[name] = {
+            **measured(known, tests, arguments.method),
+            "audits": audited(shown, fitted),
+        }
+        write_figures(arguments.out, results)
     return 0
 
 

@@ -66,6 +66,7 @@ def main() -> int:
             "taught": model.card["maps"]["taught"],
             "photographs": model.card["training"]["images"]["real"],
             "seconds": seconds,
+            "audit": model.card["training"]["audit"],
             "fresh_photographs": len({source.name for source in fresh}),
             "found": judged(kind, model, fresh, args.images, args.seed),
         }
@@ -88,10 +89,11 @@ def arguments() -> argparse.Namespace:
 
 
 def fitted(kind: str, args: argparse.Namespace) -> tuple[Model, int | None]:
-    """The model of `kind`, and the seconds of its fit where it was fitted now."""
+    """The model of `kind`, and the seconds of its fit, which are kept beside it."""
     path = args.models / f"{kind}.safetensors"
+    took = path.with_suffix(".seconds")
     if path.exists():
-        return Model.load(path), None
+        return Model.load(path), int(took.read_text()) if took.exists() else None
     args.models.mkdir(parents=True, exist_ok=True)
     photographs, _ = load_photographs(kind, args.photographs, TILE, report_progress)
     steps = Steps(count=getattr(args, f"{kind}_steps"))
@@ -105,8 +107,10 @@ def fitted(kind: str, args: argparse.Namespace) -> tuple[Model, int | None]:
         steps=steps,
         progress=report_progress,
     )
+    seconds = round(time.perf_counter() - start)
+    took.write_text(f"{seconds}\n")
     fit.model.save(path)
-    return fit.model, round(time.perf_counter() - start)
+    return fit.model, seconds
 
 
 def judged(

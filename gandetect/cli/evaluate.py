@@ -329,7 +329,7 @@ def _audited(
     found: dict[str, dict[str, Any]] = {}
     for name, scored in generated.items():
         try:
-            audit = audit_files(real, scored, brightness_counts=not model.ignores_brightness)
+            audit = audit_files(real, scored, brightness_counts=not model.cancels_brightness)
         except ValueError as error:
             found[name] = {"leaks": None, "reason": str(error)}
         else:

@@ -162,7 +162,7 @@ def audited(
     groups = [sample.group for sample in dataset.samples]
     found = {}
     for number, name in enumerate(sources.classes):
-        # Both methods cancel the mean and the contrast of a tile.
+        # As `Model.cancels_brightness` says of either method.
         found[name] = audit(
             dataset.rows, (labels == number).astype(int), groups, brightness_counts=False, seed=seed
         )

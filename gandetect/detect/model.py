@@ -36,6 +36,8 @@ from gandetect.detect.calibration import (
 from gandetect.detect.delivery import calibration_harm
 from gandetect.detect.features import FeatureSpec, Spec, extract, spec_from_dict
 from gandetect.detect.members import FUSION, fused, members_of
+from gandetect.detect.networks import NETWORKS, Network
+from gandetect.detect.networks.fingerprint import SourceNetwork
 from gandetect.detect.phases import phase_count
 from gandetect.detect.planes import PlaneSpec
 from gandetect.detect.reference import References
@@ -226,6 +228,13 @@ class Model:
     def ignores_brightness(self) -> bool:
         """Whether the mean and the contrast of an image cancel in its logit."""
         return all(member.spec.ignores_brightness for member in self._members)
+
+    @property
+    def cancels_brightness(self) -> bool:
+        """Whether mean and contrast of an image change its logit by rounding at most, so that a
+        leak audit need not count them."""
+        network = NETWORKS.get((self.card.get("network") or {}).get("name", ""), Network)
+        return self.ignores_brightness or issubclass(network, SourceNetwork)
 
     def probability(self, logits: Tensor | float) -> Tensor:
         """Calibrated p(generated) of image `logits`, for classes equally frequent."""

@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from gandetect.cli.attribute import command
+from gandetect.cli.evaluate import command as evaluate
 from gandetect.cli.explain import command as explain
 from gandetect.cli.fit import command as fit
 from gandetect.detect import Model
@@ -218,6 +219,28 @@ def test_the_command_explains_a_verdict_on_sources(fitted, folders, tmp_path):
         assert words in said.stdout
         assert words in page.read_text()
     assert "What each feature adds" in page.read_text()
+
+
+def test_fit_and_evaluate_agree_on_what_leaks(fitted, folders, tmp_path):
+    """Of sources that differ in brightness alone: no method sees it, so no audit counts it."""
+    for path in (folders / "zeros").iterdir():
+        bright = np.asarray(Image.open(path)) // 4 + 180
+        Image.fromarray(bright.astype(np.uint8)).save(tmp_path / path.name)
+    sources = Sources(SIDE)
+    for name, folder in ((REAL, folders / REAL), ("bright", tmp_path)):
+        sources.add(name, folder)
+    card = fit_sources(sources, name="bright").fit.model.card
+    assert card["audits"]["bright"]["brightness"][0] > 0.9
+    assert not card["audits"]["bright"]["leaks"]
+    model = Model.load(fitted[0])
+    assert model.cancels_brightness
+    assert not model.ignores_brightness
+    asked = [f"--model={fitted[0]}", f"--real={folders / REAL}", f"--generated=bright={tmp_path}"]
+    result = CliRunner().invoke(evaluate, [*asked, "--fpr=0.2", "--json"])
+    assert result.exit_code == 0, result.output
+    audit = json.loads(result.stdout)["audit"]["bright"]
+    assert audit["brightness"][0] > 0.9
+    assert not audit["leaks"]
 
 
 def test_a_leak_between_sources_is_refused(folders, tmp_path):

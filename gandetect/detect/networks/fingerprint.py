@@ -28,8 +28,6 @@ class SourceNetwork(Network):
     unlike all of them the tile is, larger where it is more so.
     """
 
-    ignores_brightness = True
-
     def prepare(self, tiles: Tensor) -> Tensor:
         """What `respond` looks at, (N, ...), of tiles (N, S, S) in 0..255. Here: the tiles."""
         return tiles
