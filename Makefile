@@ -128,7 +128,10 @@ evaluation: $(STAMP)
 	$(BIN)/python recipes/evaluate_videos.py
 	$(BIN)/python recipes/evaluate_clips.py
 	$(BIN)/python recipes/edits.py
-	$(BIN)/python recipes/attribution.py --photographs data/photographs --out docs/attribution.json
+	$(BIN)/python recipes/attribution.py
+	$(BIN)/python recipes/fresh_photographs.py
+	$(BIN)/python recipes/spectral_training.py --variants none --out data/spectral_training/none.json
+	$(BIN)/python recipes/pixel_cnn.py
 	$(BIN)/python bench/table.py
 
 PHOTOGRAPHS := data/photographs data/held_out
@@ -142,7 +145,6 @@ experiments: $(STAMP)
 	$(BIN)/python recipes/gans.py --photographs $(PHOTOGRAPHS)
 	$(BIN)/python recipes/gans_pages.py
 	$(BIN)/python recipes/spectral_training.py --photographs data/photographs
-	$(BIN)/python recipes/pixel_cnn.py
 	$(BIN)/gandetect experiment upsampling $(PHOTOGRAPHS:%=--data %) --out $(UPSAMPLING) \
 	  --precision bfloat16
 	$(BIN)/python recipes/upsampling_pages.py $(UPSAMPLING)

@@ -7,8 +7,12 @@ from typing import Any
 
 from tables import ROOT, Figure, interval, load, rows_of
 
+from gandetect.detect import load_shipped
+
 EVALUATION = ROOT / "gandetect" / "models" / "upsampling-v2.evaluation.json"
 EDITS = ROOT / "docs" / "edits.json"
+ATTRIBUTION = ROOT / "docs" / "attribution.json"
+FRESH = ROOT / "docs" / "fresh.json"
 VIDEOS = ROOT / "docs" / "videos.json"
 CLIPS = ROOT / "docs" / "clips.json"
 SEEDS = ROOT / "docs" / "seeds.json"
@@ -234,10 +238,11 @@ def edits_notes(report: dict[str, Any]) -> str:
         for one in warp["informed"]
     )
     steps = " and ".join(f"{report[kind]['steps']['count']:,}" for kind in ("mask", "warp"))
+    minutes = " and ".join(f"{report[kind]['seconds'] / 60:.0f}" for kind in ("mask", "warp"))
     errors = [flow[name] for name in ("end_point_error", "end_point_error_of_no_flow")]
     return (
         f"Edits of {mask['fresh_photographs']} photographs of other packages than the "
-        f"{mask['photographs']} that were learned from; {steps} steps. Mean end-point error of the "
+        f"{mask['photographs']} that were learned from; {steps} steps, {minutes} minutes of one core. Mean end-point error of the "
         f"flow of warped images {errors[0]:.2f} pixels, of no flow {errors[1]:.2f}. The test that "
         f"is told the displacement: AUC {informed}. [Every figure](edits.json)."
     )
@@ -466,6 +471,196 @@ def clips() -> str:
     return rows_of(header, rows)
 
 
+def names() -> str:
+    """Which up-samplers real generators are named after, of `explain` and the references."""
+    rows, right, named, images = [], 0, 0, 0
+    for name, found in load(EVALUATION)["names"].items():
+        counts = dict(found["named"])
+        unknown = counts.pop("unknown", 0)
+        rightly = counts.pop(found["family"], 0)
+        wrongly = ", ".join(f"{count} {other}" for other, count in counts.items())
+        rows.append([name, found["family"], f"{rightly}", wrongly, f"{unknown}"])
+        named += rightly + sum(counts.values())
+        right += rightly
+        images += rightly + sum(counts.values()) + unknown
+    header = ["generator", "up-sampler", "named rightly", "named otherwise", "unknown"]
+    return (
+        f"{rows_of(header, rows)}\n\n{images:,} lossless images, of which {named:,} got a name, "
+        f"{right:,} of these rightly."
+    )
+
+
+def attribution() -> str:
+    """How often the family of up-samplers is named rightly, for networks that were not seen."""
+    report = load(ATTRIBUTION)
+    rows = [
+        [
+            f"{which}, {size}",
+            interval(found["balanced_accuracy_of_six"], 3),
+            interval(found["balanced_accuracy_with_real"], 3),
+            f"{found['known_called_unknown']:.1%}",
+        ]
+        for which, said in (("families", "families"), ("single networks", "networks"))
+        for size, found in report[said].items()
+        if size.endswith("pixels")
+    ]
+    header = ["test images", "balanced accuracy of the six", "with real", "known called unknown"]
+    sizes = report["families"]
+    audits = [one for said in ("families", "networks") for one in report[said]["audits"].values()]
+    leaks = sum(one["leaks"] for one in audits)
+    return (
+        f"{rows_of(header, rows)}\n\nFitted to {sizes['fit_images']:,} images of 128 pixels by "
+        f"{len(report['fit_seeds'])} networks of each family, on {report['photographs']['fit']} "
+        f"photographs; tested on those of {len(report['test_seeds'])} others on "
+        f"{report['photographs']['test']} other photographs. Leak audits of the images fitted to, "
+        f"each class against all others: {len(audits) - leaks} passed, {leaks} failed."
+    )
+
+
+def confusion() -> str:
+    """Which family is taken for which, at the larger size."""
+    report = load(ATTRIBUTION)["families"]["256 pixels"]["confusion"]
+    rows = [
+        [made.replace("_", " "), *(str(named[column] or "") for column in report)]
+        for made, named in report.items()
+    ]
+    return rows_of(["made by", *(name.replace("_", " ") for name in report)], rows)
+
+
+def unknown() -> str:
+    """Whether a family that the fit was not shown is called unknown."""
+    sizes = {
+        size: found
+        for size, found in load(ATTRIBUTION)["families"].items()
+        if size.endswith("pixels")
+    }
+    rows = []
+    for key, said in (
+        ("kin_left_out", "no relative known"),
+        ("left_out", "one family alone"),
+    ):
+        for group in next(iter(sizes.values()))[key]:
+            cells = [interval(found[key][group]["auc"], 3) for found in sizes.values()]
+            rows.append([f"{group.replace('_', ' ')}, {said}", *cells])
+        means = [f"**{found[f'{key}_mean_auc']:.3f}**" for found in sizes.values()]
+        rows.append([f"**mean, {said}**", *means])
+    return rows_of(["left out of the fit", *sizes], rows)
+
+
+def fresh() -> str:
+    """False alarms on photographs that nothing was fitted to."""
+    report = load(FRESH)
+    rows = [
+        [
+            name,
+            f"{one['fpr']:.0%} {'certified' if one['confidence'] else 'on average'}",
+            f"{one['verdicts'].get('generated', 0)} of {one['photographs']}",
+            f"{one['groups_called_generated']} of {one['groups']}",
+            "{:.1%} to {:.1%}".format(*one["interval"]),
+            f"{one['most_by_chance']}",
+        ]
+        for name, found in report["deliveries"].items()
+        for one in found
+    ]
+    header = [
+        "delivery", "stated", "photographs called generated", "groups called so", "95 %",
+        "most at the stated rate, 95 %",
+    ]  # fmt: skip
+    return (
+        f"{rows_of(header, rows)}\n\n{report['photographs']} photographs in {report['groups']} "
+        f"groups of {report['packages']} packages."
+    )
+
+
+def aims() -> str:
+    """What was to be shown besides the detector's own figures, and where the figures are."""
+    found = [*rate_aims(), *attribution_aims(), *edit_aims(), *cnn_aims(), audit_aim()]
+    rows = [[what, aim, value, f"[here]({place})"] for what, aim, value, place in found]
+    return rows_of(["", "aim", "found", "more"], rows)
+
+
+Aim = tuple[str, str, str, str]
+
+
+def rate_aims() -> list[Aim]:
+    """Whether stated rates of false alarms hold."""
+    certified = [one for one in load(FRESH)["deliveries"]["as they are"] if one["confidence"]]
+    alarms = [
+        (
+            f"false alarms at a certified {one['fpr']:.0%}, fresh photographs",
+            f"at most {one['most_by_chance']} of {one['groups']} groups",
+            f"{one['groups_called_generated']}",
+            "#what-it-was-to-show-and-what-it-shows",
+        )
+        for one in certified
+    ]
+    videos = load(VIDEOS)["sets"]["as they are"]
+    of_videos = f"{videos['sources_called_generated']} of {videos['sources']} sources"
+    return [*alarms, ("false alarms at 5 %, real video", "5 %", of_videos, "#real-video")]
+
+
+def attribution_aims() -> list[Aim]:
+    report = load(ATTRIBUTION)["families"]["128 pixels"]
+    place = "attribution.md#how-good-the-names-are"
+    return [
+        (
+            "six families of up-samplers named, networks not seen, balanced",
+            "90 %",
+            f"{report['balanced_accuracy_of_six'][0]:.1%}",
+            place,
+        ),
+        (
+            "AUC of unknown families, no relative known; one family alone",
+            "0.90",
+            f"{report['kin_left_out_mean_auc']:.2f}; {report['left_out_mean_auc']:.2f}",
+            place,
+        ),
+    ]
+
+
+def edit_aims() -> list[Aim]:
+    report = load(EDITS)
+    kinds = report["mask"]["found"]["all"]["by_kind"]
+    ious = [one["iou"] for one in kinds.values() if "iou" in one]
+    mask = (
+        f"{interval(report['mask']['found']['all']['auc'])}, IoU {min(ious):.2f} to {max(ious):.2f}"
+    )
+    return [
+        ("AUC of edited pictures, `mask`", "0.95", mask, "edits.md#what-they-find"),
+        (
+            "AUC of warped pictures, `warp`",
+            "0.95",
+            interval(report["warp"]["found"]["all"]["auc"]),
+            "edits.md#what-they-find",
+        ),
+    ]
+
+
+def cnn_aims() -> list[Aim]:
+    accuracy = load(PIXEL_CNN)["balanced_accuracy"]
+    place = "reproducing.md#the-plain-network-on-pixels"
+    return [("plain network on pixels, a pair without leaks", "91 %", f"{accuracy:.1%}", place)]
+
+
+def audit_aim() -> Aim:
+    """Every training and test set of these pages that has an audit of its own."""
+    attributed = load(ATTRIBUTION)
+    audits = [
+        *(row["audit"] for row in load(EVALUATION)["data"]),
+        *(load(EDITS)[kind]["audit"] for kind in ("mask", "warp")),
+        *(one for said in ("families", "networks") for one in attributed[said]["audits"].values()),
+        load(PIXEL_CNN)["audit"],
+        load_shipped().card["training"]["audit"],
+    ]
+    passed = sum(not one["leaks"] for one in audits)
+    return (
+        "leak audits of sets that are trained or measured on",
+        "all pass",
+        f"{passed} of {len(audits)} pass",
+        "evaluating.md#the-protocol",
+    )
+
+
 FIGURES: dict[str, Figure] = {
     "detection": (detection, EVALUATION, "README.md"),
     "robustness": (robustness, EVALUATION, "README.md"),
@@ -483,4 +678,10 @@ FIGURES: dict[str, Figure] = {
     "jpeg-transfer": (jpeg_transfer, JPEG_TRANSFER, "docs/detector.md"),
     "pixel-cnn": (pixel_cnn, PIXEL_CNN, "docs/reproducing.md"),
     "edits": (edits, EDITS, "docs/edits.md"),
+    "names": (names, EVALUATION, "docs/explaining.md"),
+    "attribution": (attribution, ATTRIBUTION, "docs/attribution.md"),
+    "confusion": (confusion, ATTRIBUTION, "docs/attribution.md"),
+    "unknown": (unknown, ATTRIBUTION, "docs/attribution.md"),
+    "aims": (aims, FRESH, "docs/detector.md"),
+    "fresh": (fresh, FRESH, "docs/detector.md"),
 }

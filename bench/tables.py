@@ -20,8 +20,9 @@ def rows_of(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def interval(values: list[float]) -> str:
-    return "{:.2f} [{:.2f}, {:.2f}]".format(*values)
+def interval(values: list[float], digits: int = 2) -> str:
+    value, low, high = (f"{one:.{digits}f}" for one in values)
+    return f"{value} [{low}, {high}]"
 
 
 def told_machine(report: dict[str, Any]) -> str:

@@ -58,7 +58,8 @@ from gandetect.detect.training import Dataset, Sample, image_files
 from gandetect.media import read_luma
 from gandetect.processes import processors
 
-# Generators and the family of their last up-sampler, as `third_party.py` describes them.
+# Generators and the family of their last up-sampler, as `third_party.py` describes them. The images
+# of realesr_video_x2 were reduced after it.
 FAMILY_OF = {
     "dcgan": "learned",
     "digiface": "learned",

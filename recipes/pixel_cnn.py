@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Train the plain network on pixels on a pair of sets that differ in nothing but their making.
 
-    python recipes/spectral_training.py --photographs data/photographs
+    python recipes/spectral_training.py --variants none --out data/spectral_training/none.json
     python recipes/pixel_cnn.py --out docs/pixel-cnn.json
 
 The generated images are those of the DCGAN that `spectral_training.py` trained, the real ones are
@@ -59,6 +59,7 @@ def main() -> int:
         "balanced_accuracy": float(np.mean([rate[0] for rate in fit["accuracy"].values()])),
     }
     write_figures(args.out, report)
+    drawn_inside(args, folders)
     return 0
 
 
@@ -67,6 +68,7 @@ def arguments() -> argparse.Namespace:
     found.add_argument("--photographs", type=Path, default=Path("data/photographs"))
     found.add_argument("--generator", type=Path, default=Path("data/spectral_training/none"))
     found.add_argument("--work", type=Path, default=Path("data/pixel_cnn"))
+    found.add_argument("--picture", type=Path, default=Path("docs/img/pixel-cnn.png"))
     found.add_argument("--pairs", type=int, default=600)
     return found.parse_args()
 
@@ -116,6 +118,15 @@ def written(work: Path, made: Tensor, real: Tensor, sources: list[str]) -> tuple
     rows = [{"file": f"real-{i:04d}.png", "source": source} for i, source in enumerate(sources)]
     (folders[1] / MANIFEST).write_text(json.dumps(rows, indent=1), encoding="utf-8")
     return folders
+
+
+def drawn_inside(args: argparse.Namespace, folders: tuple[Path, Path]) -> None:
+    """Its errors, its feature maps, and what its layers answer to, as one figure."""
+    generated, real = map(str, folders)
+    model = str(args.work / "cnn.safetensors")
+    command = [sys.executable, "-m", "gandetect", "explain", "--model", model]
+    command += ["--network-report", real, generated, "--out", str(args.picture)]
+    subprocess.run(command, check=True)
 
 
 def fitted(args: argparse.Namespace, size: int, folders: tuple[Path, Path]) -> dict[str, Any]:

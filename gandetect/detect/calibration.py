@@ -378,25 +378,6 @@ def at_prevalence(probabilities: ArrayLike, prevalence: float) -> Array:
     return np.asarray(p * prevalence / (p * prevalence + (1 - p) * (1 - prevalence)))
 
 
-def predictive_values(
-    real: ArrayLike, generated: ArrayLike, threshold: float, prevalence: float
-) -> tuple[float, float]:
-    """Of images above `threshold`, the share that is generated (PPV); of the others, the share that
-    is real (NPV); where the share `prevalence` of all images is generated.
-
-    From calibration scores `real` (n,) and `generated` (m,). NaN where no image falls on that side.
-    """
-    _check_prevalence(prevalence)
-    reals, others = _finite(real, "real"), _finite(generated, "generated")
-    if len(reals) == 0 or len(others) == 0:
-        raise ValueError("no calibration scores of one class; predictive values need both")
-    false_alarm, hit = float((reals > threshold).mean()), float((others > threshold).mean())
-    flagged = hit * prevalence, false_alarm * (1 - prevalence)
-    passed = (1 - false_alarm) * (1 - prevalence), (1 - hit) * prevalence
-    ppv, npv = (part[0] / sum(part) if sum(part) else math.nan for part in (flagged, passed))
-    return ppv, npv
-
-
 def fit_platt(scores: ArrayLike, labels: ArrayLike) -> tuple[float, float]:
     """Slope and intercept of p(generated) = sigmoid(slope * score + intercept).
 

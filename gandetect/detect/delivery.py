@@ -111,6 +111,28 @@ def estimate_delivery(
     )
 
 
+def delivery_in_words(
+    plane: NDArray[np.uint8], container: str | None, data: bytes
+) -> dict[str, str]:
+    """What `estimate_delivery` says of an image in a file of `container`, whose bytes, or their
+    beginning, are `data`: `jpeg_quality`, `block_grid`, `resampling` and `sharpness`, those of them
+    of which there is a trace."""
+    steps = jpeg_luma_steps(data) if container == "jpeg" else None
+    found = estimate_delivery(plane, None if steps is None else _table_of(steps))
+    said = {}
+    if found.quality is not None:
+        source = "by its table" if steps is not None else "by its pixels"
+        said["jpeg_quality"] = f"{found.quality}, {source}"
+    down, right = found.grid_offset or (0, 0)
+    if (down, right) != (0, 0):
+        said["block_grid"] = f"cropped: begins {down} down and {right} to the right"
+    if found.resampling is not None:
+        said["resampling"] = f"the line of an enlargement by {found.resampling:.2f}"
+    elif found.blocks:
+        said["resampling"] = "lines of blocks, of another codec or of an enlargement"
+    return said | {"sharpness": f"{found.sharpness:+.2f}, {found.finish}"}
+
+
 def quality_class(quality: int | None) -> str:
     """The class of an image by its last JPEG `quality`, 1..100, or None for no trace of one."""
     if quality is None:
@@ -233,11 +255,16 @@ def sharpness(plane: NDArray[np.uint8]) -> float:
 @lru_cache(maxsize=4096)
 def _class_of_steps(steps: bytes) -> str:
     """The class of a table as `jpeg_luma_steps` gives it; few of them serve many files."""
+    return quality_class(table_quality(_table_of(steps)).quality)
+
+
+def _table_of(steps: bytes) -> list[int]:
+    """The table, row by row, whose steps a file holds as `jpeg_luma_steps` gives them."""
     values = np.frombuffer(steps, np.uint8 if len(steps) == BLOCK**2 else ">u2").astype(np.int64)
     table = np.empty(BLOCK**2, np.int64)
     # A step of 0 is damage that decoders take for 1.
     table[_zigzag()] = np.maximum(values, 1)
-    return quality_class(table_quality(table.tolist()).quality)
+    return [int(step) for step in table]
 
 
 @cache

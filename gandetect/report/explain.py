@@ -38,6 +38,7 @@ from gandetect.detect.delivery import (
     SOFT,
     calibration_class,
     compression_delivery,
+    delivery_in_words,
     file_delivery,
     is_soft,
     size_class,
@@ -170,6 +171,8 @@ def _image_inputs(path: str, options: InputOptions) -> Inputs:
     with open(path, "rb") as file:
         head = file.read(_HEADER_BYTES)
     delivery, by_file = compression_delivery(luma, head), file_delivery(container, head)
+    pixels = np.rint(plane).clip(0, 255).astype(np.uint8)
+    facts |= delivery_in_words(pixels, container, head)
     return Inputs("image", plane, facts=facts, delivery=delivery, by_file=by_file)
 
 

@@ -12,7 +12,6 @@ from gandetect.detect.calibration import (
     conformal_verdicts,
     p_values_generated,
     p_values_real,
-    predictive_values,
     smallest_certifiable_rate,
 )
 
@@ -125,27 +124,6 @@ def test_probabilities_at_a_prevalence_are_the_frequencies_there():
         assert abs(labels[chosen].mean() - p[chosen].mean()) < error
 
 
-def test_predictive_values_are_the_frequencies_among_verdicts():
-    rng = np.random.default_rng(4)
-    ppv, npv = predictive_values(rng.normal(size=50_000), rng.normal(size=50_000) + 2, 1.0, 0.05)
-    labels = rng.random(400_000) < 0.05
-    flagged = rng.normal(size=400_000) + 2 * labels > 1.0
-    assert ppv == pytest.approx(labels[flagged].mean(), abs=0.01)
-    assert npv == pytest.approx((~labels[~flagged]).mean(), abs=0.002)
-
-
-def test_predictive_values_of_the_textbook():
-    # TPR .9 and FPR 1 % at a prevalence of 1 %: 48 % of the alarms are right.
-    real, generated = [1.0] + [0.0] * 99, [1.0] * 9 + [0.0]
-    assert predictive_values(real, generated, 0.5, 0.01)[0] == pytest.approx(0.476, abs=0.001)
-
-
-def test_no_alarms_have_no_predictive_value():
-    ppv, npv = predictive_values([0.0], [1.0], 5.0, 0.1)
-    assert math.isnan(ppv)
-    assert npv == pytest.approx(0.9)
-
-
 @pytest.mark.parametrize("prevalence", [0.0, 1.0, math.nan])
 def test_other_prevalences_are_refused(prevalence):
     with pytest.raises(ValueError, match="prevalence"):
@@ -162,8 +140,3 @@ def test_nan_has_no_rank():
     for real, scores in (([math.nan], [0.0]), ([0.0], [math.nan])):
         with pytest.raises(ValueError, match="NaN or infinite"):
             p_values_real(real, scores)
-
-
-def test_one_class_has_no_predictive_values():
-    with pytest.raises(ValueError, match="both"):
-        predictive_values([], [1.0], 0.0, 0.5)

@@ -13,6 +13,7 @@ from skimage import data
 
 from gandetect.detect.delivery import (
     compression_delivery,
+    delivery_in_words,
     file_delivery,
     image_delivery,
     pixel_delivery,
@@ -104,3 +105,27 @@ def test_sixteen_bits_are_read_on_the_scale_of_eight() -> None:
     deep = read_luma(saved(gray.astype(np.uint16) * 257, "PNG"))
     assert deep.bit_depth == 16
     assert pixel_delivery(deep.as_uint8_range().numpy()) == "JPEG low"
+
+
+def told(file: bytes) -> dict[str, str]:
+    luma = read_luma(file)
+    plane = np.asarray(luma.as_uint8_range()).round().astype(np.uint8)
+    return delivery_in_words(plane, luma.container, file)
+
+
+def test_what_happened_to_a_file_is_said_in_words() -> None:
+    jpeg = saved(photograph(), "JPEG", quality=80)
+    assert told(jpeg)["jpeg_quality"] == "80, by its table"
+    hidden = decoded(jpeg)
+    assert told(saved(hidden, "PNG"))["jpeg_quality"] == "80, by its pixels"
+    assert "block_grid" not in told(saved(hidden, "PNG"))
+    cropped = told(saved(hidden[3:, 5:], "PNG"))
+    assert cropped["block_grid"] == "cropped: begins 5 down and 3 to the right"
+    untouched = told(saved(photograph(), "PNG"))
+    assert set(untouched) == {"sharpness"}
+    blurred = ndimage.gaussian_filter(photograph(), (1.5, 1.5, 0))
+    assert told(saved(blurred, "PNG"))["sharpness"].endswith("softened")
+    how = {"order": 1, "mode": "nearest", "grid_mode": True}
+    large = ndimage.zoom(photograph().astype(float), (1.5, 1.5, 1), **how)
+    enlarged = told(saved(large.clip(0, 255).round().astype(np.uint8), "PNG"))
+    assert enlarged["resampling"] == "the line of an enlargement by 1.50"

@@ -135,7 +135,7 @@ def test_refusals(changes, told):
 
 
 def test_the_generator_of_512_channels_takes_209_mflop_an_image():
-    """Of the notes: two for each weight that meets a pixel, norms and biases left out."""
+    """Two for each weight that meets a pixel, norms and biases left out."""
     model = DCGAN(replace(preset("dcgan", "run"), widths=(512, 256, 128, 64)))
     found = []
 

@@ -1,8 +1,7 @@
 """The identities that the kernels rest on, each written out with plain torch in float64.
 
-Numbers of sections are those of the notes on these kernels. Every one must equal what torch
-computes, and the ops must equal it: in float64 through the op itself, in float32 through the
-function that people call.
+Every one must equal what torch computes, and the ops must equal it: in float64 through the op
+itself, in float32 through the function that people call.
 """
 
 from __future__ import annotations
