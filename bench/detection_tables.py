@@ -242,9 +242,9 @@ def edits_notes(report: dict[str, Any]) -> str:
     errors = [flow[name] for name in ("end_point_error", "end_point_error_of_no_flow")]
     return (
         f"Edits of {mask['fresh_photographs']} photographs of other packages than the "
-        f"{mask['photographs']} that were learned from; {steps} steps, {minutes} minutes of one core. Mean end-point error of the "
-        f"flow of warped images {errors[0]:.2f} pixels, of no flow {errors[1]:.2f}. The test that "
-        f"is told the displacement: AUC {informed}. [Every figure](edits.json)."
+        f"{mask['photographs']} that were learned from; {steps} steps, {minutes} minutes of one "
+        f"core. Mean end-point error of the flow of warped images {errors[0]:.2f} pixels, of no "
+        f"flow {errors[1]:.2f}. The test that is told the displacement: AUC {informed}. [Every figure](edits.json)."
     )
 
 
