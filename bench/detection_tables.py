@@ -244,7 +244,8 @@ def edits_notes(report: dict[str, Any]) -> str:
         f"Edits of {mask['fresh_photographs']} photographs of other packages than the "
         f"{mask['photographs']} that were learned from; {steps} steps, {minutes} minutes of one "
         f"core. Mean end-point error of the flow of warped images {errors[0]:.2f} pixels, of no "
-        f"flow {errors[1]:.2f}. The test that is told the displacement: AUC {informed}. [Every figure](edits.json)."
+        f"flow {errors[1]:.2f}. The test that is told the displacement: AUC "
+        f"{informed}. [Every figure](edits.json)."
     )
 
 
@@ -556,6 +557,7 @@ def fresh() -> str:
             f"{one['fpr']:.0%} {'certified' if one['confidence'] else 'on average'}",
             f"{one['verdicts'].get('generated', 0)} of {one['photographs']}",
             f"{one['groups_called_generated']} of {one['groups']}",
+            f"{one['of_the_largest_package']}",
             "{:.1%} to {:.1%}".format(*one["interval"]),
             f"{one['most_by_chance']}",
         ]
@@ -563,12 +565,14 @@ def fresh() -> str:
         for one in found
     ]
     header = [
-        "delivery", "stated", "photographs called generated", "groups called so", "95 %",
-        "most at the stated rate, 95 %",
+        "delivery", "stated", "photographs called generated", "groups called so",
+        f"of these of {report['largest_package']['name']}", "95 %",
+        "most by chance at the stated rate",
     ]  # fmt: skip
     return (
         f"{rows_of(header, rows)}\n\n{report['photographs']} photographs in {report['groups']} "
-        f"groups of {report['packages']} packages."
+        f"groups of {report['packages']} packages, {report['largest_package']['groups']} of them "
+        f"of {report['largest_package']['name']}."
     )
 
 
