@@ -665,6 +665,19 @@ def audit_aim() -> Aim:
     )
 
 
+def alarms() -> str:
+    """The false alarms on fresh photographs as they are, in a sentence."""
+    report = load(FRESH)
+    certified = [one for one in report["deliveries"]["as they are"] if one["confidence"]]
+    told = " and ".join(
+        f"{one['groups_called_generated']} at a certified {one['fpr']:.0%}" for one in certified
+    )
+    return (
+        f"Of {report['groups']} groups of photographs, of {report['packages']} packages that "
+        f"nothing was fitted to, {told} raise a false alarm ([more](docs/detector.md))."
+    )
+
+
 FIGURES: dict[str, Figure] = {
     "detection": (detection, EVALUATION, "README.md"),
     "robustness": (robustness, EVALUATION, "README.md"),
@@ -686,6 +699,7 @@ FIGURES: dict[str, Figure] = {
     "attribution": (attribution, ATTRIBUTION, "docs/attribution.md"),
     "confusion": (confusion, ATTRIBUTION, "docs/attribution.md"),
     "unknown": (unknown, ATTRIBUTION, "docs/attribution.md"),
+    "alarms": (alarms, FRESH, "README.md"),
     "aims": (aims, FRESH, "docs/detector.md"),
     "fresh": (fresh, FRESH, "docs/detector.md"),
 }
