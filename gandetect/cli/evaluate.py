@@ -41,6 +41,8 @@ What do I want to know?
     gandetect evaluate --real PHOTOS/ --generated a=A/ --generated b=B/ --transfer
   How many images does it need to be trained on?
     gandetect evaluate --real PHOTOS/ --generated a=A/ --learning-curve
+  How good is it on whole videos, and how often does it raise a false alarm?
+    gandetect evaluate --videos --real RECORDINGS/ --generated dcgan=CLIPS/
   Everything, as a page to read and as numbers:
     gandetect evaluate --real PHOTOS/ --generated a=A/ --generated b=B/ --grid --transfer \\
         --learning-curve --report evaluation.html --out figures.json
@@ -110,6 +112,18 @@ COLUMNS = ("auc", "tpr_at_0.05", "tpr_at_0.01", "real_accuracy", "generated_accu
 @click.option(
     "--learning-curve", is_flag=True, help="The same from 16, 20, 100 and 1000 training images."
 )
+@click.option(
+    "--videos",
+    is_flag=True,
+    help="The folders hold videos: each is judged as a whole, as `gandetect screen` does.",
+)
+@click.option(
+    "--every",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    help="With --videos: score one frame each SECONDS (0: every frame).",
+)
 @workers_option
 @click.option("--audit/--no-audit", default=True, help="Can the files be told apart unseen?")
 @click.option("--report", type=click.Path(dir_okay=False), help="Write a page (.html) to read.")
@@ -121,16 +135,18 @@ def command(**options: Any) -> None:
     For each generator, with 95 % intervals from resampling sources: AUC, average precision, equal
     error rate, detection at 5, 1 and 0.1 % false alarms, both accuracies apart, calibration, and
     what the model's thresholds do. In tiles of 64 and 128 pixels and whole (--region), as the files
-    are and after JPEG at 90 and 75.
+    are and after JPEG at 90 and 75. Of videos (--videos) the same for each as a whole, and false
+    alarms per hour of real footage.
     """
     folders = _named(options["generated"])
     _check(options, folders)
     from gandetect.detect.loading import WorkerError
+    from gandetect.screen.store import StoreError
 
     options["workers"] = workers_of(options["workers"])
     try:
         result = _measured(options, folders)
-    except (ValueError, WorkerError) as error:
+    except (ValueError, WorkerError, StoreError) as error:
         click.echo(f"Nothing was measured: {printable(str(error))}", err=True)
         sys.exit(3)
     _present(result, options)
@@ -169,6 +185,11 @@ def _check(options: Mapping[str, Any], folders: Mapping[str, str]) -> None:
     if options["transfer"] and len(folders) < 2:
         raise click.UsageError("--transfer needs two or more generators: repeat --generated")
     _regions(options["regions"])
+    for name in ("grid", "transfer", "learning_curve", "regions"):
+        if options["videos"] and options[name]:
+            raise click.UsageError(
+                f"--{name.rstrip('s').replace('_', '-')} is of images; leave it out with --videos"
+            )
     require("gandetect evaluate", "train", "scipy", "sklearn")
     if options["report"]:
         require("--report", "report", "jinja2", "matplotlib")
@@ -188,6 +209,8 @@ def _measured(options: Mapping[str, Any], folders: Mapping[str, str]) -> dict[st
     from gandetect.detect.evaluation import folder_items
 
     model = _load(options["model_path"])
+    if options["videos"]:
+        return _described(model, options) | _measured_videos(model, options, folders)
     with progress_bar() as progress:
         real = folder_items(options["real"], 0, [*folders.values()])
         others = {name: [options["real"]] for name in folders}
@@ -199,6 +222,34 @@ def _measured(options: Mapping[str, Any], folders: Mapping[str, str]) -> dict[st
         if options["transfer"] or options["learning_curve"]:
             result |= _trained(real, generated, model, options, result["failed"], progress)
     return result
+
+
+def _measured_videos(
+    model: Model, options: Mapping[str, Any], folders: Mapping[str, str]
+) -> dict[str, Any]:
+    """The figures of whole videos, and what is drawn."""
+    from gandetect.cli._screen_output import screening_bar
+    from gandetect.media.quiet import quiet_decoders
+    from gandetect.screen.measure import Screened, measured, screened
+    from gandetect.screen.pipeline import ScreenOptions
+
+    sampling = ScreenOptions(every=options["every"] or None)
+    rate = {"fpr": options["fpr"], "confidence": confidence_of(options["conformal"])}
+    quiet_decoders()
+
+    def found(folder: str, label: int, beside: Sequence[str]) -> Screened:
+        with screening_bar((folder,), quiet=False) as progress:
+            return screened(
+                folder, label, model, sampling, beside=beside, workers=options["workers"],
+                progress=progress, **rate,
+            )  # fmt: skip
+
+    real = found(options["real"], 0, [*folders.values()])
+    generated = {name: found(folders[name], 1, [options["real"]]) for name in folders}
+    return measured(
+        real, generated, model, sampling, prevalence=options["prevalence"],
+        audited=options["audit"], **rate,
+    )  # fmt: skip
 
 
 def _digest(items: Sequence[Item]) -> dict[str, Any]:
@@ -437,6 +488,10 @@ def _print(result: dict[str, Any]) -> None:
         tables.append(_learning(result))
     for table in tables:
         console.print(table)
+    if "footage" in result:
+        from gandetect.screen.measure import footage_in_words
+
+        console.print(footage_in_words(result["footage"]))
 
 
 def _table(title: str, *columns: str) -> Table:

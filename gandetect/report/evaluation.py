@@ -28,6 +28,7 @@ from gandetect.report import plots
 from gandetect.report.explain_show import _quietly_drawn
 from gandetect.report.html import page, write_page
 from gandetect.report.plots import INK, SERIES_COLORS, SERIES_DASHES
+from gandetect.screen.measure import footage_in_words
 
 # Of these the first table, by region and delivery; the second has every figure of one region.
 COLUMNS = ("auc", "tpr_at_0.05", "tpr_at_0.01", "real_accuracy", "generated_accuracy")
@@ -81,6 +82,7 @@ def evaluation_page(result: Mapping[str, Any]) -> str:
         grid=_grid_picture(result),
         transfer=_transfer_picture(result),
         learning=_learning_picture(result),
+        footage=footage_in_words(result["footage"]) if "footage" in result else None,
     )
 
 

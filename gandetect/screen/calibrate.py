@@ -97,14 +97,25 @@ def _scores(db: str) -> tuple[list[float], float, dict[str, int]]:
 def _alarms(
     model: Model, options: ScreenOptions, scores: list[float], hours: float, fpr: float
 ) -> FalseAlarms:
-    from scipy.stats import chi2
-
     threshold = video_thresholds(model, fpr, options.key()).generated
     n_alarms = sum(score > threshold for score in scores)
+    rate, at_most = per_hour(n_alarms, hours)
+    return FalseAlarms(
+        fpr,
+        n_alarms,
+        float("nan") if rate is None else rate,
+        float("nan") if at_most is None else at_most,
+    )
+
+
+def per_hour(n_alarms: int, hours: float) -> tuple[float | None, float | None]:
+    """Alarms per hour of footage, and their upper limit of 95 % confidence if they come
+    independently (Poisson); None where no video says how long it is."""
+    from scipy.stats import chi2
+
     if not hours:
-        return FalseAlarms(fpr, n_alarms, float("nan"), float("nan"))
-    at_most = float(chi2.ppf(CONFIDENCE, 2 * n_alarms + 2)) / 2
-    return FalseAlarms(fpr, n_alarms, n_alarms / hours, at_most / hours)
+        return None, None
+    return n_alarms / hours, float(chi2.ppf(CONFIDENCE, 2 * n_alarms + 2)) / 2 / hours
 
 
 def _with_videos(
