@@ -37,6 +37,7 @@ from gandetect.detect.delivery import (
     MIN_SIDE,
     SOFT,
     calibration_class,
+    central_window,
     compression_delivery,
     delivery_in_words,
     file_delivery,
@@ -171,8 +172,8 @@ def _image_inputs(path: str, options: InputOptions) -> Inputs:
     with open(path, "rb") as file:
         head = file.read(_HEADER_BYTES)
     delivery, by_file = compression_delivery(luma, head), file_delivery(container, head)
-    pixels = np.rint(plane).clip(0, 255).astype(np.uint8)
-    facts |= delivery_in_words(pixels, container, head)
+    window = np.rint(central_window(plane)).clip(0, 255).astype(np.uint8)
+    facts |= delivery_in_words(window, container, head)
     return Inputs("image", plane, facts=facts, delivery=delivery, by_file=by_file)
 
 
