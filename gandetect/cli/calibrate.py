@@ -99,9 +99,12 @@ def _say(out: str, found: VideoCalibration) -> None:
         click.echo(f"left out: {printable(reasons)}")
     click.echo("with the thresholds before this calibration:")
     for at in found.alarms:
-        click.echo(
-            f"  --fpr {at.fpr:g}: {at.n_alarms} false alarms, {at.per_hour:.3g} per hour of real "
-            f"footage (at most {at.per_hour_at_most:.3g} with 95 % confidence)"
-        )
+        text = f"  --fpr {at.fpr:g}: {at.n_alarms} false alarms"
+        if at.per_hour is not None:
+            text += (
+                f", {at.per_hour:.3g} per hour of real footage (at most "
+                f"{at.per_hour_at_most:.3g} with 95 % confidence)"
+            )
+        click.echo(text)
     click.echo(f"certifies false-alarm rates of videos from {found.smallest_fpr:.3g} up")
     click.echo(f"model: {printable(out)}", err=True)

@@ -96,7 +96,7 @@ def what_would_change(model: Model, squares: Tensor, thresholds: Thresholds) -> 
     """What would have changed the verdict on an image of `squares` (N, S, S) in 0..255."""
     parts = parts_of(model)
     unit = decibel_per_unit(parts[0].spec)
-    if (reason := _why_none(parts)) or unit is None:
+    if (reason := _why_none(model, parts)) or unit is None:
         return WhatIf(reason=reason or _NO_POWER)
     spec = parts[0].spec
     features = features_of(spec, squares)
@@ -110,10 +110,10 @@ def what_would_change(model: Model, squares: Tensor, thresholds: Thresholds) -> 
 _NO_POWER = "No change is offered: the features are no logarithms of power, which decibels measure."
 
 
-def _why_none(parts: Sequence[Part]) -> str | None:
-    """Why nothing can be said of models that are made of `parts`; None where something can."""
-    specs = {part.spec for part in parts}
-    if len(parts) > 1 and (len(specs) > 1 or not isinstance(parts[0].spec, FeatureSpec)):
+def _why_none(model: Model, parts: Sequence[Part]) -> str | None:
+    """Why nothing can be said of `model`, made of `parts`; None where something can."""
+    one_profile = isinstance(parts[0].spec, FeatureSpec) and len({p.spec for p in parts}) == 1
+    if model.kind == FUSION and not one_profile:
         return (
             "No change is offered for a fusion whose members do not look at one profile of the "
             "picture."

@@ -138,11 +138,11 @@ def extract(images: Tensor, spec: Spec) -> Tensor:
     return features.float()
 
 
+# What is kept may be asked for by scoring first, and by who wants gradients later.
 @functools.lru_cache(maxsize=64)
+@torch.inference_mode(False)
 def _bands(projection: str, side: int, spec: FeatureSpec, device: str) -> Tensor:
-    # Kept for whoever asks next, who may want gradients through it.
-    with torch.inference_mode(False):
-        return band_matrix(projection, side, spec).to(device)
+    return band_matrix(projection, side, spec).to(device)
 
 
 @functools.lru_cache(maxsize=64)

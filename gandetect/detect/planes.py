@@ -123,6 +123,7 @@ def _log_dct(image: Tensor) -> Tensor:
 
 
 @functools.lru_cache(maxsize=8)
+@torch.inference_mode(False)
 def _hann(side: int) -> Tensor:
     """Hann window (side, side) float64 of unit mean square."""
     line = torch.hann_window(side, periodic=True, dtype=torch.float64)
@@ -131,6 +132,7 @@ def _hann(side: int) -> Tensor:
 
 
 @functools.lru_cache(maxsize=8)
+@torch.inference_mode(False)
 def _dct_basis(side: int) -> Tensor:
     """Orthonormal DCT-II matrix (side, side) float64: rows are frequencies."""
     k = torch.arange(side, dtype=torch.float64)

@@ -29,13 +29,13 @@ class FalseAlarms:
     """False alarms among the real videos at one rate, by the thresholds from images alone.
 
     `per_hour`: of footage; `per_hour_at_most`: its upper limit of 95 % confidence, if alarms come
-    independently (Poisson).
+    independently (Poisson). None where no video says how long it is.
     """
 
     fpr: float
     n_alarms: int
-    per_hour: float
-    per_hour_at_most: float
+    per_hour: float | None
+    per_hour_at_most: float | None
 
 
 @dataclass(frozen=True)
@@ -99,13 +99,7 @@ def _alarms(
 ) -> FalseAlarms:
     threshold = video_thresholds(model, fpr, options.key()).generated
     n_alarms = sum(score > threshold for score in scores)
-    rate, at_most = per_hour(n_alarms, hours)
-    return FalseAlarms(
-        fpr,
-        n_alarms,
-        float("nan") if rate is None else rate,
-        float("nan") if at_most is None else at_most,
-    )
+    return FalseAlarms(fpr, n_alarms, *per_hour(n_alarms, hours))
 
 
 def per_hour(n_alarms: int, hours: float) -> tuple[float | None, float | None]:

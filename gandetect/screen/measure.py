@@ -68,7 +68,7 @@ def screened(
     progress: Callable[[Progress], None] | None = None,
 ) -> Screened:
     """The videos below `folder`; sources are those of `manifests.sources_in`, `beside` its folders
-    to compare with. Raises ValueError where none gave a score."""
+    to compare with."""
     with tempfile.TemporaryDirectory() as place:
         summary = screen(
             [folder], model=model, db=os.path.join(place, "videos.sqlite"), fpr=fpr,

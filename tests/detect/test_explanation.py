@@ -463,8 +463,10 @@ def test_networks_offer_no_change_and_say_why(model_of, squares, name):
     assert "pattern made against it" in found.reason
 
 
-def test_a_fusion_offers_no_change_and_says_why(fused, squares):
-    assert "offered for a fusion" in what_would_change(fused, squares, edges(0.0)).reason
+def test_a_fusion_offers_no_change_and_says_why(fused, fitted, squares):
+    planes = (fusion_of(fitted, names, [1.0] * len(names)) for names in (["dct"], ["dct", "dct"]))
+    for model in (fused, *planes):
+        assert "offered for a fusion" in what_would_change(model, squares, edges(0.0)).reason
 
 
 def test_features_that_are_no_logarithms_have_no_decibels(squares):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.fft import dctn
 
-from gandetect.detect.features import extract, spec_from_dict
+from gandetect.detect.features import FeatureSpec, extract, spec_from_dict
 from gandetect.detect.planes import PlaneSpec, cut_to_side
 
 
@@ -69,3 +69,19 @@ def test_a_specification_survives_its_dictionary():
                   {"transform": "dct", "side": 10**9}):  # fmt: skip
         with pytest.raises(ValueError):
             spec_from_dict(wrong)
+
+
+@pytest.mark.parametrize(
+    "spec", [PlaneSpec("spectrum", 52), PlaneSpec("dct", 52), FeatureSpec()], ids=str
+)
+def test_gradients_after_scoring(spec):
+    """What scoring keeps, under inference mode, serves gradients too."""
+    images = torch.rand(2, 52, 52, dtype=torch.float64, generator=torch.manual_seed(0)) * 255
+    with torch.inference_mode():
+        scored = extract(images, spec)
+    wanted = images.clone().requires_grad_()
+    found = extract(wanted, spec)
+    torch.testing.assert_close(found.detach(), scored.clone())
+    (gradient,) = torch.autograd.grad(found.square().sum(), wanted)
+    assert torch.isfinite(gradient).all()
+    assert float(gradient.abs().max()) > 0

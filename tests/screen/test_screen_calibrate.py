@@ -12,7 +12,7 @@ from making_media import image_bytes, noise, write_clip
 from gandetect.cli import main
 from gandetect.detect import Model
 from gandetect.screen import screen
-from gandetect.screen.calibrate import calibrate_on_videos
+from gandetect.screen.calibrate import calibrate_on_videos, per_hour
 from gandetect.screen.pipeline import ScreenOptions
 from gandetect.screen.store import iter_rows, run_info
 
@@ -96,3 +96,11 @@ def test_the_command_writes_a_model(real_videos: Path, model_file: Path, tmp_pat
     nothing = CliRunner().invoke(main, ["calibrate", str(tmp_path / "none"), "-o", str(out)])
     assert nothing.exit_code == 3
     assert "no real video" in nothing.stderr
+
+
+def test_footage_of_no_known_length_has_no_rate_by_the_hour() -> None:
+    assert per_hour(0, 0.0) == (None, None)
+    rate, at_most = per_hour(3, 1.5)
+    assert rate == 2
+    # The upper limit of a Poisson mean of which three events were seen.
+    assert at_most == pytest.approx(7.7537 / 1.5, rel=1e-4)
